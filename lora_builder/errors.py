@@ -1,0 +1,66 @@
+"""Everything that can go wrong for a reason outside our code, in one tree.
+
+    LoraBuilderError
+    ├── BadSettings          a value is out of range, or two values contradict each other
+    ├── BadInput             the input folder, file or archive cannot be used
+    │   └── BadArchive       a ZIP is encrypted, damaged, or expands past its limits
+    ├── UnreadablePhoto      one picture cannot be decoded; becomes a verdict, never ends a job
+    ├── ModelUnavailable     a model's weights are missing, altered, or not installed
+    ├── StoreUnavailable     the database cannot be opened or written
+    ├── OutputUnwritable     the output folder is read-only or its disk is full
+    ├── ProjectBusy          another process works on the same project
+    └── Cancelled            the user asked to stop; what was done is kept
+
+Each carries `message`, one sentence that names the thing, and `remedy`, what the user can do.
+Bugs of ours are not in this tree: they end the run with a traceback.
+"""
+
+from __future__ import annotations
+
+
+class LoraBuilderError(Exception):
+    """A failure to show to the user: what happened, and what to do about it."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class BadSettings(LoraBuilderError):
+    """A value is out of its range, or two values contradict each other."""
+
+
+class BadInput(LoraBuilderError):
+    """The input folder, file or archive cannot be used."""
+
+
+class BadArchive(BadInput):
+    """A ZIP is encrypted, damaged, or expands past its limits."""
+
+
+class UnreadablePhoto(LoraBuilderError):
+    """One picture cannot be decoded."""
+
+
+class ModelUnavailable(LoraBuilderError):
+    """A model's weights are missing, altered, or not installed."""
+
+
+class StoreUnavailable(LoraBuilderError):
+    """The database cannot be opened or written."""
+
+
+class OutputUnwritable(LoraBuilderError):
+    """The output folder is read-only or its disk is full."""
+
+
+class ProjectBusy(LoraBuilderError):
+    """Another process works on the same project."""
+
+
+class Cancelled(LoraBuilderError):
+    """The user asked to stop; what was done is kept."""

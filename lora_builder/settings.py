@@ -1,0 +1,213 @@
+"""Every setting once: type, default, range, help.
+
+Read, strongest first, from: arguments (CLI flags, the app's controls), the environment, `.env`, and
+the TOML file named by `LORA_CONFIG` (default `lora-dataset-builder.toml` in the working folder).
+A setting's environment name is its own name in capitals; the data folder's is `LORA_DATA_DIR`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from platformdirs import user_data_path
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from lora_builder.errors import BadSettings
+
+BUCKET_STEP = 8
+"""Sides of training images are multiples of this: the VAE's downsampling factor."""
+
+
+def config_file() -> Path:
+    """The TOML file that settings are read from, whether or not it exists."""
+    return Path(os.environ.get("LORA_CONFIG", "lora-dataset-builder.toml"))
+
+
+class Settings(BaseSettings):
+    """What is in force for one run."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+
+    # Where things are kept
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("lora-dataset-builder", appauthor=False),
+        validation_alias=AliasChoices("LORA_DATA_DIR", "data_dir"),
+        description="Folder for the database, previews and the app's projects.",
+    )
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+    redis_url: str = Field("", description="Reserved for the job queue of several machines.")
+
+    # Vision models (reserved: this version captions locally)
+    modelscope_token: SecretStr = Field(SecretStr(""), description="Key for BASE_URL.")
+    base_url: str = Field("", description="OpenAI-compatible endpoint; empty: nothing leaves here.")
+    focus_model: str = Field("", description="Vision models for the focus, by priority, commas.")
+    tag_model: str = Field("", description="Vision models for captions, by priority, commas.")
+    fallback_model: str = Field("", description="Last vision model to try.")
+
+    # Limits
+    max_upload_mb: int = Field(2048, ge=1, description="Largest upload and largest file, MiB.")
+    max_image_pixels: int = Field(
+        250_000_000, ge=1_000_000, description="Photos with more pixels are refused as unreadable."
+    )
+    max_archive_files: int = Field(20_000, ge=1, description="Most files in one ZIP.")
+    max_archive_mb: int = Field(65_536, ge=1, description="Most MiB that one ZIP may expand to.")
+    photo_timeout_s: float = Field(
+        20.0, gt=0, description="A photo that takes longer is given up as unreadable, seconds."
+    )
+    workers: int = Field(0, ge=0, le=64, description="Worker processes; 0: one per core.")
+
+    # Measuring
+    analysis_max_side: int = Field(1280, ge=320, le=4096, description="Photos are measured at this size.")
+    preview_max_side: int = Field(1200, ge=64, le=4096, description="Longest side of previews, pixels.")
+    preview_jpeg_quality: int = Field(86, ge=1, le=100, description="JPEG quality of previews.")
+    face_model: str = Field("yunet-sface", description="Face model by name, see `models`.")
+    body_model: str = Field("mediapipe", description="Body model by name, see `models`.")
+    insightface_root: Path = Field(
+        Path("~/.insightface"), description="Folder that holds InsightFace packs in models/NAME."
+    )
+    allow_download: bool = Field(
+        False, description="Let InsightFace download a pack that is not on disk (non-commercial)."
+    )
+    background: str = Field(
+        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Colour under transparent pixels."
+    )
+
+    # Duplicates
+    phash_threshold: int = Field(
+        6, ge=0, le=24, description="Perceptual hashes at most this many of 64 bits apart are compared by pixels."
+    )
+    near_ssim_th: float = Field(
+        0.80, ge=0, le=1, description="Structural similarity of whole photos from which they are one picture."
+    )
+    face_sim_th1: float = Field(
+        0.75, ge=0, le=1, description="Face similarity that asks for a second proof (face_ssim_th2)."
+    )
+    face_sim_th2: float = Field(
+        0.85, ge=0, le=1, description="Strong face similarity: face_ssim_th1 is proof enough."
+    )
+    pose_sim_th: float = Field(0.70, ge=0, le=1, description="Pose similarity of two takes of one shot.")
+    face_ssim_th1: float = Field(0.80, ge=0, le=1, description="Structural similarity of the two faces.")
+    face_ssim_th2: float = Field(0.90, ge=0, le=1, description="The same, where the face similarity is weak.")
+    bbox_tol_c: float = Field(
+        0.10, ge=0, le=1, description="Face centres at most this share of the picture apart."
+    )
+    bbox_tol_wh: float = Field(
+        0.10, ge=0, le=1, description="Face sizes at most this share of the picture apart."
+    )
+    keep_per_cluster: int = Field(2, ge=1, le=50, description="Kept of one shot taken several times.")
+
+    # The person
+    subject_sim_th: float = Field(
+        0.50, ge=0, le=1, description="Face similarity from which two faces are one person."
+    )
+    references: tuple[Path, ...] = Field((), max_length=5, description="Up to five photos of the subject.")
+    back_views: Literal["keep", "drop"] = Field(
+        "drop", description="Photos with a body and no face: nobody can tell whose."
+    )
+
+    # Quality
+    min_face_sharpness: float = Field(0.0, ge=0, description="Blurry below; see measure.sharpness.")
+    min_brightness: float = Field(0.06, ge=0, le=1, description="Mean luma of the face: dark below.")
+    max_brightness: float = Field(0.94, ge=0, le=1, description="Mean luma of the face: blown above.")
+    target_count: int = Field(0, ge=0, description="Keep at most this many; 0: all good ones.")
+
+    # Crops
+    resolution: int = Field(1024, ge=256, le=4096, description="Side of the square crop, pixels.")
+    buckets: tuple[str, ...] = Field((), description="Sizes WIDTHxHEIGHT instead of the square.")
+    max_upscale: float = Field(1.0, ge=1.0, le=4.0, description="Most enlargement of a crop; 1: never.")
+    small_photos: Literal["drop", "keep"] = Field(
+        "drop", description="keep: a photo too small for the crop gives a smaller one."
+    )
+    image_format: Literal["png", "jpeg"] = Field("png", description="Format of training images.")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="Quality of JPEG training images.")
+
+    # Captions
+    trigger: str = Field("", max_length=64, description="Word that calls the person, as in `ohwx`.")
+    class_word: str = Field("person", max_length=64, description="What they are: woman, man, person.")
+    caption_style: Literal["prose", "tags"] = Field("prose", description="A sentence, or tags.")
+    caption_language: Literal["en", "zh"] = Field("en", description="Language of the captions.")
+
+    # Package
+    base_model: Literal["sdxl", "flux"] = Field("sdxl", description="Preset of the trainer's config.")
+
+    @field_validator("buckets")
+    @classmethod
+    def _sizes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            width, _, height = text.partition("x")
+            sides = [int(s) if s.isdecimal() else 0 for s in (width, height)]
+            if any(side < 256 or side > 4096 or side % BUCKET_STEP for side in sides):
+                raise ValueError(f"{text!r} is not WIDTHxHEIGHT in multiples of {BUCKET_STEP}, 256 to 4096")
+        return value
+
+    @field_validator("trigger", "class_word")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("must be one line of printable text")
+        return value.strip()
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """The (width, height) that training images may have, pixels."""
+        if not self.buckets:
+            return ((self.resolution, self.resolution),)
+        pairs = (text.split("x") for text in self.buckets)
+        return tuple((int(width), int(height)) for width, height in pairs)
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'lora.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+        return init_settings, env_settings, dotenv_settings, toml
+
+
+def load(**arguments: Any) -> Settings:
+    """The settings in force; arguments that are None count as not given.
+
+    Raises BadSettings that names the setting, its value's fault, and where the ranges are listed.
+    """
+    try:
+        return Settings(**{name: value for name, value in arguments.items() if value is not None})
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadSettings(f"Settings are not valid: {faults}.", "`config` lists every setting.") from error
+
+
+def origins(arguments: dict[str, Any]) -> dict[str, str]:
+    """Where each setting's value comes from: argument, environment, .env, the TOML file, default."""
+    names = {name: (name.upper() if name != "data_dir" else "LORA_DATA_DIR") for name in Settings.model_fields}
+    dotenv = {key.upper() for key in dotenv_values(".env")}
+    toml = set(TomlConfigSettingsSource(Settings, toml_file=config_file()).toml_data)
+    environment = {key.upper() for key in os.environ}
+
+    def origin(name: str, variable: str) -> str:
+        if arguments.get(name) is not None:
+            return "argument"
+        if variable in environment:
+            return "environment"
+        if variable in dotenv:
+            return ".env"
+        return str(config_file()) if name in toml or variable in toml else "default"
+
+    return {name: origin(name, variable) for name, variable in names.items()}

@@ -1,0 +1,46 @@
+"""Fixtures make photos, not mocks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import lora_builder  # noqa: F401  (sets the environment that keeps libraries silent)
+from lora_builder.settings import Settings, load
+
+SHARED_PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
+
+
+@pytest.fixture
+def photos_root() -> Path:
+    """Real photos with ground truth; they are not in the repository."""
+    if not SHARED_PHOTOS.is_dir():
+        pytest.skip("../shared/photos is not here")
+    return SHARED_PHOTOS
+
+
+@pytest.fixture(autouse=True)
+def _only_our_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads the developer's own configuration."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("LORA_CONFIG", str(tmp_path / "absent.toml"))
+    monkeypatch.setenv("LORA_DATA_DIR", str(tmp_path / "data"))
+    os.environ.pop("LORA_PROJECT", None)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Defaults, with a data folder of the test's own."""
+    return load(data_dir=tmp_path / "data", workers=1)
+
+
+@pytest.fixture
+def portrait() -> Image.Image:
+    """A real portrait that may be published: Eileen Collins, NASA, from scikit-image."""
+    from skimage.data import astronaut
+
+    return Image.fromarray(astronaut())
