@@ -282,9 +282,7 @@ class Verdict:
 
     @property
     def kept(self) -> bool:
-        return self.reason is Reason.KEPT or (
-            self.reason is Reason.BY_USER and self.scores.get("keep") == 1
-        )
+        return self.reason is Reason.KEPT or (self.reason is Reason.BY_USER and self.scores.get("keep") == 1)
 
 
 @dataclass(frozen=True)

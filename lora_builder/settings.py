@@ -83,7 +83,10 @@ class Settings(BaseSettings):
 
     # Duplicates
     phash_threshold: int = Field(
-        6, ge=0, le=24, description="Perceptual hashes at most this many of 64 bits apart are compared by pixels."
+        6,
+        ge=0,
+        le=12,
+        description="Perceptual hashes at most this many of 64 bits apart are compared by pixels.",
     )
     near_ssim_th: float = Field(
         0.80, ge=0, le=1, description="Structural similarity of whole photos from which they are one picture."
@@ -112,6 +115,10 @@ class Settings(BaseSettings):
     references: tuple[Path, ...] = Field((), max_length=5, description="Up to five photos of the subject.")
     back_views: Literal["keep", "drop"] = Field(
         "drop", description="Photos with a body and no face: nobody can tell whose."
+    )
+
+    several_people: Literal["keep", "drop"] = Field(
+        "drop", description="Photos whose crop cannot leave other people's faces out."
     )
 
     # Quality
@@ -196,7 +203,9 @@ def load(**arguments: Any) -> Settings:
 
 def origins(arguments: dict[str, Any]) -> dict[str, str]:
     """Where each setting's value comes from: argument, environment, .env, the TOML file, default."""
-    names = {name: (name.upper() if name != "data_dir" else "LORA_DATA_DIR") for name in Settings.model_fields}
+    names = {
+        name: (name.upper() if name != "data_dir" else "LORA_DATA_DIR") for name in Settings.model_fields
+    }
     dotenv = {key.upper() for key in dotenv_values(".env")}
     toml = set(TomlConfigSettingsSource(Settings, toml_file=config_file()).toml_data)
     environment = {key.upper() for key in os.environ}

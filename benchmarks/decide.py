@@ -1,0 +1,75 @@
+"""How long deciding takes: the first time, and again after one setting moved.
+
+    python benchmarks/decide.py --photos 5000
+
+Measurements are made up in the shape of real ones: half of them one person, the rest strangers,
+one photo in ten a burst of another. Prints the table that docs/benchmarks.md quotes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lora_builder.decide import decide, gather
+from lora_builder.records import Box, Look, Photo
+from lora_builder.settings import load
+from tests.made import CALIBRATION, face, measurement, photo
+
+SCENES = 400
+"""Distinct made-up pictures; the grey pictures repeat, the hashes do not."""
+
+
+def made_up(count: int) -> tuple[list[Photo], dict[str, Look]]:
+    """`count` photos and their measurements, with a fixed seed."""
+    rng = np.random.default_rng(1)
+    looks: dict[str, Look] = {}
+    for i in range(1, count + 1):
+        who = 1 if rng.random() < 0.5 else int(rng.integers(2, 200))
+        box = Box(float(rng.integers(200, 1200)), float(rng.integers(200, 1500)), 400, 500)
+        sha256 = f"{i:x}"
+        look = measurement(sha256, face(who, take=i, box=box), scene=i)
+        looks[sha256] = look
+        if i > 1 and rng.random() < 0.1:
+            twin = looks[f"{i - 1:x}"]
+            looks[sha256] = replace(twin, sha256=sha256)  # type: ignore[type-var]
+    return [photo(f"{sha256}.jpg", sha256) for sha256 in looks], looks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=5000)
+    count = parser.parse_args().photos
+    photos, looks = made_up(count)
+    settings = load()
+    decide(*made_up(100), settings, CALIBRATION)  # starts BLAS's threads
+    started = time.perf_counter()
+    evidence = gather(photos, looks)
+    gathered = time.perf_counter() - started
+    decide(photos, looks, settings, CALIBRATION, evidence=evidence)
+    first = time.perf_counter() - started
+    print("| deciding | photos | seconds |\n|---|---|---|")
+    print(f"| the first time (of it {gathered:.2f} s gathering evidence) | {count} | {first:.2f} |")
+    for change in (
+        {"phash_threshold": 4},
+        {"face_sim_th1": 0.8},
+        {"keep_per_cluster": 1},
+        {"min_brightness": 0.1},
+        {"subject_sim_th": 0.55},
+    ):
+        moved = load(**change)
+        started = time.perf_counter()
+        decide(photos, looks, moved, CALIBRATION, evidence=evidence)
+        name = next(iter(change))
+        print(f"| again, `{name}` moved | {count} | {time.perf_counter() - started:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

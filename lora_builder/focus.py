@@ -1,0 +1,140 @@
+"""What the crop must contain, and where it sits: from a measurement to a crop.
+
+The crop holds the whole person where the picture allows, else as much as fits from the head down;
+it never cuts the subject's face, never leaves the picture, and leaves other people's faces out
+where a tighter framing can.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from lora_builder.records import Box, Crop, Face, Measurement
+from lora_builder.settings import BUCKET_STEP, Settings
+
+HEAD = (0.25, 0.45, 0.25, 0.15)
+"""Left, top, right, bottom shares added to a face box to hold hair, ears and chin."""
+
+BUST = (1.0, 0.7, 1.0, 1.6)
+"""The same, to hold head and shoulders."""
+
+BREATHING_ROOM = 0.06
+"""Share of its size left free around the person."""
+
+PROMINENT = 0.2
+"""Other faces below this share of the subject's face area are background, not people to crop out."""
+
+SNAP = 1.04
+"""Up to this scale the crop is taken at 1:1 instead of resampled: sharper than any filter."""
+
+
+def head(face: Face) -> Box:
+    """The whole head, guessed from the face box (which ends at brow and chin)."""
+    return face.box.padded(*HEAD)
+
+
+def others_inside(measurement: Measurement, subject: int, box: Box) -> int:
+    """How many other prominent faces have their centre inside `box`."""
+    floor = PROMINENT * measurement.faces[subject].box.area
+    return sum(
+        index != subject and face.box.area >= floor and box.contains(Box(*face.box.center, 0, 0))
+        for index, face in enumerate(measurement.faces)
+    )
+
+
+def frame(measurement: Measurement, subject: int | None, settings: Settings) -> Crop | None:
+    """The crop of a photo, or None where none is large enough or the face would be cut.
+
+    `subject`: index of the subject's face; None frames the body, or else the whole picture.
+    """
+    crops = [
+        crop
+        for wanted in _wanted(measurement, subject)
+        if (crop := _best_size(measurement, subject, wanted, settings)) is not None
+    ]
+    if not crops or subject is None:
+        return crops[0] if crops else None
+    return min(crops, key=lambda crop: others_inside(measurement, subject, crop.box))
+
+
+def _wanted(measurement: Measurement, subject: int | None) -> Iterator[Box]:
+    """What the crop should hold, widest first; tighter ones only to leave other people out."""
+    room = (BREATHING_ROOM,) * 4
+    body = next((body for body in measurement.bodies if body.face == subject), None)
+    if subject is None:
+        whole = Box(0, 0, measurement.width, measurement.height)
+        yield body.extent.padded(*room) if body else whole
+        return
+    face = measurement.faces[subject]
+    bust = face.box.padded(*BUST)
+    yield body.extent.union(head(face)).padded(*room) if body else bust
+    if len(measurement.faces) > 1:
+        yield bust
+        yield head(face)
+
+
+def _best_size(measurement: Measurement, subject: int | None, wanted: Box, settings: Settings) -> Crop | None:
+    """Of the allowed sizes, the crop that holds most of what is wanted with the least around it."""
+    crops = [
+        crop
+        for size in settings.sizes
+        if (crop := _place(measurement, subject, wanted, size, settings)) is not None
+    ]
+
+    def overlap(crop: Crop) -> float:
+        inside = crop.box.intersection(wanted).area
+        return inside / (crop.box.area + wanted.area - inside)
+
+    return max(crops, key=overlap, default=None)
+
+
+def _place(
+    measurement: Measurement, subject: int | None, wanted: Box, size: tuple[int, int], settings: Settings
+) -> Crop | None:
+    width, height = size
+    largest = min(measurement.width / width, measurement.height / height)
+    smallest = 1 / settings.max_upscale
+    if largest < smallest:
+        if settings.small_photos == "drop":
+            return None
+        smallest = largest
+        width, height = (max(BUCKET_STEP, int(s * largest / BUCKET_STEP) * BUCKET_STEP) for s in size)
+        largest = smallest = min(measurement.width / width, measurement.height / height)
+    picture = Box(0, 0, measurement.width, measurement.height)
+    visible = wanted.intersection(picture)
+    scale = max(visible.width / width, visible.height / height)
+    if subject is not None:
+        must = head(measurement.faces[subject]).intersection(picture)
+        scale = max(scale, must.width / width, must.height / height)
+    scale = min(max(scale, smallest), largest)
+    if 1 < scale < SNAP:
+        scale = 1.0
+    box_width = min(measurement.width, math.floor(width * scale + 1e-6))
+    box_height = min(measurement.height, math.floor(height * scale + 1e-6))
+    face = measurement.faces[subject].box.intersection(picture) if subject is not None else None
+    if face is not None and (face.width > box_width or face.height > box_height):
+        return None
+    x = _start(visible.x, visible.right, box_width, face and (face.x, face.right), 0.5)
+    # What does not fit is cut from below: the head counts.
+    y = _start(visible.y, visible.bottom, box_height, face and (face.y, face.bottom), 0.0)
+    x = min(max(x, 0), measurement.width - box_width)
+    y = min(max(y, 0), measurement.height - box_height)
+    return Crop(Box(x, y, box_width, box_height), width, height)
+
+
+def _start(low: float, high: float, length: int, face: tuple[float, float] | None, anchor: float) -> int:
+    """Where along one axis a window of `length` begins to show `low`..`high`.
+
+    A shorter span is centred. A longer one is cut around the face (`anchor` 0.5) or at its far end
+    (`anchor` 0); either way the face stays inside.
+    """
+    if high - low <= length:
+        start = (low + high - length) / 2
+    elif face is not None and anchor:
+        start = (face[0] + face[1]) / 2 - length * anchor
+    else:
+        start = low + (high - low - length) * anchor
+    if face is not None:
+        start = min(max(start, math.ceil(face[1]) - length), math.floor(face[0]))
+    return round(start)

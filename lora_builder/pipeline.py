@@ -1,0 +1,381 @@
+"""The stages in order: from an input to a project's dataset, resumable and cancellable.
+
+There is no resume code: each stage asks for what is already known (hashes of bytes, measurements in
+the store, crops on disk), by a key that names everything its result depends on, and makes the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lora_builder import measure
+from lora_builder.caption.composer import compose
+from lora_builder.crop import SUFFIX, CropTask, crop_key, cut
+from lora_builder.decide import Evidence, decide, gather
+from lora_builder.errors import BadInput, Cancelled, OutputUnwritable, ProjectBusy
+from lora_builder.explain import detail
+from lora_builder.export.package import TrainingImage, build_dataset, write_decisions, write_zip
+from lora_builder.export.report import PhotoFacts, write_report
+from lora_builder.focus import frame
+from lora_builder.ingest import identify, list_sources
+from lora_builder.models import load_face_model, warm_up
+from lora_builder.records import (
+    Caption,
+    Crop,
+    Decision,
+    Event,
+    Floats,
+    Look,
+    Measurement,
+    Override,
+    Photo,
+    Rejected,
+    Source,
+    Stage,
+    Verdict,
+)
+from lora_builder.settings import Settings
+from lora_builder.store import Project, Store
+from lora_builder.workers import each, worker_count
+
+ALL = tuple(Stage)
+"""Every stage, in order."""
+
+SAVE_EVERY = 16
+"""Measurements a transaction: a kill loses at most these, and commits stay rare."""
+
+CACHE = ".cache"
+"""Folder in a project's folder for finished crops, by key."""
+
+
+@dataclass
+class _Job:
+    """What the stages hand on to each other."""
+
+    store: Store
+    project: Project
+    settings: Settings
+    cancelled: Callable[[], bool]
+    photos: list[Photo] = field(default_factory=list)
+    problems: list[tuple[str, Rejected]] = field(default_factory=list)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    references: list[Floats] = field(default_factory=list)
+    evidence: Evidence | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+    crops: dict[str, Crop] = field(default_factory=dict)
+    images: dict[str, Path] = field(default_factory=dict)
+    captions: dict[str, Caption] = field(default_factory=dict)
+
+    def event(self, stage: Stage, done: int, total: int, photo: str = "", message: str = "") -> Event:
+        if self.cancelled():
+            raise Cancelled("Stopped. What was done is kept.", "Run again to go on.")
+        return Event(self.project.name, stage, done, total, photo, message)
+
+    @property
+    def kept(self) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if verdict.kept]
+
+
+def run(
+    store: Store,
+    project: Project,
+    settings: Settings,
+    *,
+    stages: Collection[Stage] = ALL,
+    cancelled: Callable[[], bool] = lambda: False,
+    dry_run: bool = False,
+) -> Iterator[Event]:
+    """Runs the named stages and yields progress; closing the iterator stops the work.
+
+    Without `INGEST` the photos known from the last run are taken as they are. Whatever a named
+    stage needs of earlier ones and is not known yet is made. `dry_run` writes no images.
+    Raises LoraBuilderError for what the user can mend, Cancelled when `cancelled()` turns true.
+    """
+    last = max((ALL.index(stage) for stage in stages), default=-1)
+    job = _Job(store, project, settings, cancelled, overrides=store.overrides(project.id))
+    steps: list[tuple[Stage, Callable[[_Job], Iterator[Event]]]] = [
+        (Stage.INGEST, _ingest if Stage.INGEST in stages else _recall),
+        (Stage.MEASURE, _measure),
+        (Stage.DECIDE, _decide),
+        (Stage.FOCUS, _focus),
+        (Stage.CROP, _crop),
+        (Stage.CAPTION, _caption),
+        (Stage.PACK, functools.partial(_pack, dry_run=dry_run)),
+    ]
+    with _locked(project.folder):
+        for stage, step in steps[: last + 1]:
+            if not (dry_run and stage is Stage.CROP):
+                yield from step(job)
+        store.save_decisions(project.id, _decisions(job))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One run a project at a time; the lock of a process that died is free."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", blocking=False)
+        lock.acquire()
+    except Timeout as error:
+        raise ProjectBusy(f"Another run is at work on {folder}.", "Wait for it, or stop it.") from error
+    except OSError as error:
+        raise OutputUnwritable(
+            f"Cannot write to {folder}: {error.strerror}.", "Choose another output folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _ingest(job: _Job) -> Iterator[Event]:
+    listing = list_sources(job.project.input, job.settings)
+    total = len(listing.sources)
+    problems = list(listing.problems)
+    yield job.event(Stage.INGEST, 0, total)
+    work = functools.partial(identify, settings=job.settings)
+    for source, result in _each(job, work, listing.sources, processes=False):
+        if isinstance(result, Photo):
+            job.photos.append(result)
+        else:
+            problems.append((source.name, result))
+        yield job.event(Stage.INGEST, len(job.photos) + len(problems), total, source.name)
+    job.photos.sort(key=lambda photo: photo.source.name)
+    job.problems = sorted(problems, key=lambda problem: problem[0])
+    job.skipped = listing.skipped
+    if not job.photos and not job.problems:
+        raise BadInput(
+            f"There are no pictures in {job.project.input}.", "Choose a folder or ZIP with photos."
+        )
+    job.store.save_photos(job.project.id, job.photos, job.problems)
+    yield job.event(Stage.INGEST, total, total)
+
+
+def _recall(job: _Job) -> Iterator[Event]:
+    photos, problems = job.store.photos(job.project.id)
+    if not photos and not problems:
+        raise BadInput(f"Nothing is known about {job.project.name} yet.", "Run `prepare` first.")
+    job.photos, job.problems = list(photos), list(problems)
+    yield job.event(Stage.INGEST, len(photos), len(photos))
+
+
+def _measure(job: _Job) -> Iterator[Event]:
+    recipe = measure.recipe(job.settings)
+    by_content = {photo.sha256: photo for photo in reversed(job.photos)}
+    job.looks = job.store.looks(by_content, recipe)
+    missing = [photo for sha256, photo in sorted(by_content.items()) if sha256 not in job.looks]
+    total = len(by_content)
+    yield job.event(Stage.MEASURE, len(job.looks), total)
+    batch: dict[str, Look] = {}
+    try:
+        work = functools.partial(measure.measure, settings=job.settings)
+        load = functools.partial(warm_up, job.settings)
+        for photo, look in _each(job, work, missing, prepare=load):
+            batch[photo.sha256] = job.looks[photo.sha256] = look
+            if len(batch) >= SAVE_EVERY:
+                job.store.save_looks(recipe, batch)
+                batch = {}
+            yield job.event(Stage.MEASURE, len(job.looks), total, photo.source.name)
+    finally:
+        job.store.save_looks(recipe, batch)
+    job.references = [_reference(path, job.settings) for path in job.settings.references]
+
+
+def _reference(path: Path, settings: Settings) -> Floats:
+    """The embedding of the largest face of a reference photo."""
+    photo = identify(Source(path.name, path), settings)
+    look = measure.measure(photo, settings) if isinstance(photo, Photo) else photo
+    if isinstance(look, Rejected):
+        raise BadInput(f"The reference photo {path.name} cannot be read: {look.message}", look.remedy)
+    if not look.faces:
+        raise BadInput(f"The reference photo {path.name} shows no face.", "Choose one that does.")
+    return max(look.faces, key=lambda face: face.box.area).embedding
+
+
+def _decide(job: _Job) -> Iterator[Event]:
+    total = len(job.photos)
+    yield job.event(Stage.DECIDE, 0, total)
+    if job.evidence is None:
+        job.evidence = gather(job.photos, job.looks)
+    calibration = load_face_model(job.settings).calibration
+    job.verdicts = decide(
+        job.photos, job.looks, job.settings, calibration, job.overrides, job.references, job.evidence
+    )
+    yield job.event(Stage.DECIDE, total, total, message=f"{len(job.kept)} kept")
+
+
+def _focus(job: _Job) -> Iterator[Event]:
+    kept = job.kept
+    job.crops = {}
+    for verdict in kept:
+        measurement = job.looks[verdict.photo.sha256]
+        assert isinstance(measurement, Measurement)
+        crop = frame(measurement, verdict.subject, job.settings)
+        chosen = job.overrides.get(verdict.photo.sha256, Override()).crop
+        if chosen is not None:
+            width, height = job.settings.sizes[0]
+            crop = Crop(chosen, width, height)
+        if crop is None:
+            # Kept by the user although too small: as large as it can be.
+            crop = frame(
+                measurement, verdict.subject, job.settings.model_copy(update={"small_photos": "keep"})
+            )
+        if crop is not None:
+            job.crops[verdict.photo.sha256] = crop
+    yield job.event(Stage.FOCUS, len(kept), len(kept))
+
+
+def _crop(job: _Job) -> Iterator[Event]:
+    cache = job.project.folder / CACHE / "crops"
+    cache.mkdir(parents=True, exist_ok=True)
+    while True:
+        tasks = []
+        for verdict in job.kept:
+            crop = job.crops.get(verdict.photo.sha256)
+            if crop is not None:
+                name = crop_key(verdict.photo, crop, job.settings) + SUFFIX[job.settings.image_format]
+                tasks.append(CropTask(verdict.photo, crop, cache / name))
+        job.images = {task.photo.sha256: task.target for task in tasks}
+        missing = [task for task in tasks if not task.target.exists()]
+        failed = 0
+        yield job.event(Stage.CROP, len(tasks) - len(missing), len(tasks))
+        work = functools.partial(cut, settings=job.settings)
+        for done, (task, result) in enumerate(_each(job, work, missing), len(tasks) - len(missing) + 1):
+            if isinstance(result, Rejected):
+                failed += 1
+                job.looks[task.photo.sha256] = result
+            yield job.event(Stage.CROP, done, len(tasks), task.photo.source.name)
+        if not failed:
+            break
+        # A photo that was measured but cannot be cut is unreadable; what repeated it gets its chance.
+        job.evidence = None
+        yield from _decide(job)
+        yield from _focus(job)
+    wanted = {path.name for path in job.images.values()}
+    for path in cache.iterdir():
+        if path.name not in wanted:
+            path.unlink(missing_ok=True)
+
+
+def _caption(job: _Job) -> Iterator[Event]:
+    kept = job.kept
+    for done, verdict in enumerate(kept, 1):
+        sha256 = verdict.photo.sha256
+        measurement = job.looks[sha256]
+        assert isinstance(measurement, Measurement)
+        written = job.overrides.get(sha256, Override()).caption
+        if written is not None:
+            job.captions[sha256] = Caption(written, "user")
+        else:
+            shot = measure.shot(measurement, verdict.subject)
+            job.captions[sha256] = compose(
+                measurement, verdict.subject, shot, job.crops.get(sha256), job.settings
+            )
+        yield job.event(Stage.CAPTION, done, len(kept), verdict.photo.source.name)
+
+
+def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
+    yield job.event(Stage.PACK, 0, 1)
+    folder, settings = job.project.folder, job.settings
+    decisions = _decisions(job, images=not dry_run)
+    if not dry_run:
+        entries = [
+            TrainingImage(
+                Path(decision.output).stem, job.images[decision.sha256], job.captions[decision.sha256].text
+            )
+            for decision in decisions
+            if decision.output is not None
+        ]
+        build_dataset(folder, entries, settings)
+        write_zip(folder, settings)
+    write_decisions(folder, decisions)
+    write_report(
+        folder,
+        job.project.name,
+        decisions,
+        _facts(job),
+        functools.partial(measure.thumbnail, settings),
+        settings,
+        job.skipped,
+    )
+    yield job.event(Stage.PACK, 1, 1, message=str(folder))
+
+
+def _facts(job: _Job) -> dict[str, PhotoFacts]:
+    """What the report counts, by source name."""
+    facts = {}
+    for verdict in job.verdicts:
+        look = job.looks[verdict.photo.sha256]
+        if isinstance(look, Measurement):
+            face = look.faces[verdict.subject] if verdict.subject is not None else None
+            facts[verdict.photo.source.name] = PhotoFacts(
+                shot=measure.shot(look, verdict.subject),
+                yaw=face.pose.yaw if face else None,
+                smile=face.smile if face else None,
+                brightness=look.exposure.brightness,
+            )
+    return facts
+
+
+def _decisions(job: _Job, images: bool = True) -> list[Decision]:
+    """One line an input file, sorted by source name; training images are numbered in that order."""
+    number = 0
+    lines = []
+    for verdict in job.verdicts:
+        sha256 = verdict.photo.sha256
+        look = job.looks[sha256]
+        measurement = look if isinstance(look, Measurement) else None
+        crop = job.crops.get(sha256) if verdict.kept else None
+        output = None
+        if verdict.kept and images and sha256 in job.images:
+            number += 1
+            output = f"dataset/{number:04d}{SUFFIX[job.settings.image_format]}"
+        face = measurement.faces[verdict.subject] if measurement and verdict.subject is not None else None
+        caption = job.captions.get(sha256) if verdict.kept else None
+        lines.append(
+            Decision(
+                source=verdict.photo.source.name,
+                sha256=sha256,
+                width=measurement.width if measurement else None,
+                height=measurement.height if measurement else None,
+                verdict="kept" if verdict.kept else "dropped",
+                reason=verdict.reason.value,
+                detail=detail(verdict),
+                because_of=verdict.because_of,
+                scores=dict(verdict.scores),
+                faces=len(measurement.faces) if measurement else 0,
+                subject_face=face.box.rounded() if face else None,
+                crop=crop.box.rounded() if crop else None,
+                output=output,
+                caption=caption.text if caption else None,
+            )
+        )
+    lines += [
+        Decision(
+            name, "", None, None, "dropped", "unreadable", f"{p.message} {p.remedy}".strip(),
+            None, {}, 0, None, None, None, None,
+        )
+        for name, p in job.problems
+    ]  # fmt: skip
+    return sorted(lines, key=lambda line: line.source)
+
+
+def _each(job, function, items, processes=True, prepare=None):  # type: ignore[no-untyped-def]
+    """The items with what `function` made of each, as they come; `prepare` runs once a worker."""
+    workers = min(worker_count(job.settings), len(items)) if processes else 0
+    return each(
+        function,
+        items,
+        workers=workers,
+        timeout_s=job.settings.photo_timeout_s,
+        cancelled=job.cancelled,
+        warm_up=prepare,
+    )

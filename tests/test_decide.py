@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from lora_builder.decide import decide, gather
+from lora_builder.records import Box, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
+from lora_builder.settings import Settings, load
+from tests.made import CALIBRATION, face, measurement, person, photo
+
+DEFAULTS = load()
+
+
+def judge(
+    looks: dict[str, Look], settings: Settings = DEFAULTS, photos: list[Photo] | None = None, **more: object
+) -> dict[str, Verdict]:
+    photos = photos or [photo(f"{name}.jpg", sha) for name, sha in zip("abcdefghijklmnop", looks, strict=False)]
+    verdicts = decide(photos, looks, settings, CALIBRATION, **more)  # type: ignore[arg-type]
+    return {verdict.photo.source.name.removesuffix(".jpg"): verdict for verdict in verdicts}
+
+
+def several(count: int, seed: int = 1) -> dict[str, Look]:
+    """Distinct photos of one person."""
+    return {f"{i:x}": measurement(f"{i:x}", face(seed, take=i)) for i in range(1, count + 1)}
+
+
+def test_distinct_photos_of_one_person_are_all_kept() -> None:
+    """However alike the face: the same person is not the same picture."""
+    assert all(verdict.reason is Reason.KEPT for verdict in judge(several(8)).values())
+
+
+def test_the_most_frequent_person_is_the_subject() -> None:
+    """Photos of somebody else, and of nobody, are dropped and say so."""
+    looks = several(5) | {
+        "a": measurement("a", face(2, take=1)),
+        "b": measurement("b", face(2, take=2)),
+        "c": measurement("c"),
+    }
+    verdicts = judge(looks)
+    assert [verdicts[name].reason for name in "abcde"] == [Reason.KEPT] * 5
+    assert verdicts["f"].reason is verdicts["g"].reason is Reason.OTHER_PERSON
+    assert verdicts["h"].reason is Reason.NO_PERSON
+
+
+def test_references_name_the_subject_even_in_the_minority() -> None:
+    """Two photos of the referenced person are found among five of another."""
+    looks = several(5) | {f"{i:x}": measurement(f"{i:x}", face(2, take=i)) for i in (10, 11)}
+    verdicts = judge(looks, references=[person(2, take=99)])
+    assert [verdicts[name].kept for name in "abcdefg"] == [False] * 5 + [True] * 2
+
+
+def test_the_right_face_of_a_group_is_framed() -> None:
+    """In a group picture the subject's face is named, whatever its place among the faces."""
+    group = measurement(
+        "9", face(7, box=Box(3500, 600, 400, 500)), face(1, take=50, box=Box(300, 600, 400, 500)), size=(4500, 3000)
+    )
+    verdict = judge(several(4) | {"9": group})["e"]
+    assert verdict.kept and verdict.subject == 1
+
+
+def test_a_crop_that_holds_another_face_is_several_people() -> None:
+    """Two heads together cannot be told apart by any crop, unless the user allows it."""
+    pair = measurement("9", face(1, take=50, box=Box(800, 600, 400, 500)), face(7, box=Box(1210, 600, 400, 500)))
+    assert judge(several(4) | {"9": pair})["e"].reason is Reason.SEVERAL_PEOPLE
+    assert judge(several(4) | {"9": pair}, load(several_people="keep"))["e"].kept
+
+
+def test_an_exact_copy_names_the_kept_original() -> None:
+    """The same bytes twice: one is kept, the other names it."""
+    looks = several(3)
+    photos = [photo("a.jpg", "1"), photo("b.jpg", "2"), photo("c.jpg", "3"), photo("z.jpg", "1")]
+    verdict = judge(looks, photos=photos)["z"]
+    assert verdict.reason is Reason.EXACT_DUPLICATE and verdict.because_of == "a.jpg"
+
+
+def test_a_smaller_copy_yields_to_the_original() -> None:
+    """Of one picture in two sizes the larger stays, and the smaller names it with its figures."""
+    looks = several(3)
+    original = looks["2"]
+    assert isinstance(original, Measurement)
+    looks["8"] = replace(
+        original, sha256="8", width=1500, height=2250, faces=(face(1, take=2, box=Box(600, 450, 300, 375)),)
+    )
+    verdict = judge(looks)["d"]
+    assert verdict.reason is Reason.NEAR_DUPLICATE and verdict.because_of == "b.jpg"
+    assert verdict.scores["hash_distance"] == 0 and verdict.scores["picture_ssim"] > 0.99
+
+
+def test_of_a_burst_the_sharpest_with_open_eyes_are_kept() -> None:
+    """Four takes of one moment: two stay, the blink and the softest go."""
+    takes = {
+        f"{i:x}": measurement(
+            f"{i:x}", face(1, take=1, grey=1, eyes_open=eyes, sharpness=sharp), scene=77, phash=2**i * 0x1010101010101
+        )
+        for i, (eyes, sharp) in enumerate([(0.9, 3.0), (0.9, 2.0), (0.9, 1.0), (0.1, 9.0)])
+    }
+    hashes = [0x0, 0xFFFF, 0xFFFF0000, 0xFFFF00000000]
+    looks: dict[str, Look] = {s: replace(m, phash=h) for (s, m), h in zip(takes.items(), hashes, strict=True)}
+    verdicts = judge(looks)
+    assert [verdicts[name].reason for name in "abcd"] == [Reason.KEPT] * 2 + [Reason.SAME_SHOT] * 2
+    assert {v.because_of for v in verdicts.values()} <= {None, "a.jpg", "b.jpg"}
+    alone = judge(looks, load(keep_per_cluster=1))
+    assert [verdict.kept for verdict in alone.values()] == [True, False, False, False]
+
+
+def test_each_fault_has_its_own_reason() -> None:
+    """A dark photo is badly exposed, not blurry; a small one is too small."""
+    looks = several(4) | {
+        "a": measurement("a", face(1, take=30, brightness=0.01)),
+        "b": measurement("b", face(1, take=31, sharpness=0.0)),
+        "c": measurement("c", face(1, take=32, box=Box(200, 100, 200, 250)), size=(700, 900)),
+        "d": Rejected("The file is cut short.", "Copy it again."),
+    }
+    verdicts = judge(looks, load(min_face_sharpness=0.5))
+    reasons = [verdicts[name].reason for name in "efgh"]
+    assert reasons == [Reason.BADLY_EXPOSED, Reason.BLURRY, Reason.TOO_SMALL, Reason.UNREADABLE]
+
+
+def test_the_users_word_is_final() -> None:
+    """Kept although a stranger's, dropped although good; both say by_user."""
+    looks = several(4) | {"9": measurement("9", face(5))}
+    verdicts = judge(looks, overrides={"9": Override(keep=True), "1": Override(keep=False)})
+    assert verdicts["e"].kept and verdicts["e"].reason is Reason.BY_USER
+    assert not verdicts["a"].kept and verdicts["a"].reason is Reason.BY_USER
+
+
+def test_a_target_keeps_that_many_and_names_no_lost_photo() -> None:
+    """Over the target is its own reason."""
+    verdicts = judge(several(9), load(target_count=4))
+    assert sum(verdict.kept for verdict in verdicts.values()) == 4
+    assert {v.reason for v in verdicts.values() if not v.kept} == {Reason.OVER_TARGET}
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), keep=st.integers(1, 3), target=st.sampled_from([0, 3]))
+def test_verdicts_hold_whatever_the_order(seed: int, keep: int, target: int) -> None:
+    """Any mix, any order: one line a photo, duplicates name kept photos, the same answer again."""
+    rng = random.Random(seed)
+    looks: dict[str, Look] = {}
+    for i in range(1, 25):
+        who, scene, take = rng.choice([1, 1, 1, 2]), rng.randrange(6), rng.randrange(4)
+        who_face = face(who, take=take, grey=scene, sharpness=rng.uniform(0.5, 2))
+        phash = scene * 0x0F0F1133 ^ (1 << rng.randrange(20))
+        looks[f"{i:x}"] = measurement(f"{i:x}", who_face, scene=scene, phash=phash)
+    photos = [photo(f"{sha}-{copy}.jpg", sha) for sha in looks for copy in range(rng.choice([1, 1, 2]))]
+    settings = load(keep_per_cluster=keep, target_count=target)
+    first = decide(photos, looks, settings, CALIBRATION)
+    rng.shuffle(photos)
+    evidence = gather(photos, looks)
+    for _ in range(2):
+        assert decide(photos, looks, settings, CALIBRATION, evidence=evidence) == first
+    assert [v.photo.source.name for v in first] == sorted(p.source.name for p in photos)
+    kept = {v.photo.source.name for v in first if v.kept}
+    for verdict in first:
+        if verdict.reason in (Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.SAME_SHOT):
+            assert verdict.because_of in kept
