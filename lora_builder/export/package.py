@@ -25,8 +25,11 @@ PACKAGE = "train_package.zip"
 
 _FRESH, _OLD = "dataset.new", "dataset.old"
 
-_OURS = re.compile(r"\d{4,}\.(png|jpg|txt)|\d{4,}[\w.-]*\.npz")
-"""Names in dataset/ that we or a trainer's cache wrote; anything else is the user's."""
+_PAIR = re.compile(r"\d{4,}\.(png|jpg|txt)")
+"""Names that we write in dataset/."""
+
+_OURS = re.compile(_PAIR.pattern + r"|\d{4,}[\w.-]*\.npz|\.DS_Store|Thumbs\.db|desktop\.ini")
+"""The same, and what trainers' caches and file managers add; anything else is the user's."""
 
 _LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 """Legal inside JSON text, but ends of lines to some readers of lines."""
@@ -85,7 +88,7 @@ def write_zip(folder: Path, settings: Settings) -> None:
 
     Raises OutputUnwritable.
     """
-    members = sorted(path for path in (folder / DATASET).iterdir() if path.is_file())
+    members = sorted(path for path in (folder / DATASET).iterdir() if _PAIR.fullmatch(path.name))
     images = sum(path.suffix != ".txt" for path in members)
     texts = {"README.txt": readme(images, settings), "dataset.toml": dataset_toml(images, settings)}
     with (
@@ -165,5 +168,3 @@ def _write(path: Path, data: bytes) -> None:
         writer.write(data)
         writer.flush()
         os.fsync(writer.fileno())
-
-
