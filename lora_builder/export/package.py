@@ -128,7 +128,7 @@ def _recover(folder: Path) -> None:
         if (folder / DATASET).exists():
             _discard(folder / _OLD)
         else:
-            os.replace(folder / _OLD, folder / DATASET)
+            (folder / _OLD).replace(folder / DATASET)
     if (folder / _FRESH).exists():
         shutil.rmtree(folder / _FRESH)
     for leftover in folder.glob(TEMPORARY):
@@ -138,8 +138,8 @@ def _recover(folder: Path) -> None:
 def _swap(folder: Path) -> None:
     """dataset.new becomes dataset; between the two renames the old one is safe as dataset.old."""
     if (folder / DATASET).exists():
-        os.replace(folder / DATASET, folder / _OLD)
-    os.replace(folder / _FRESH, folder / DATASET)
+        (folder / DATASET).replace(folder / _OLD)
+    (folder / _FRESH).replace(folder / DATASET)
     sync_folder(folder)
     if (folder / _OLD).exists():
         _discard(folder / _OLD)
@@ -153,7 +153,7 @@ def _discard(old: Path) -> None:
     number = 1
     while (aside := old.with_name(f"{DATASET}.yours-{number}")).exists():
         number += 1
-    os.replace(old, aside)
+    old.replace(aside)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -41,7 +41,7 @@ CHUNK = 64
 """Pieces of the page rendered at a time: memory holds a few thumbnails, not all."""
 
 _ROWS: dict[str, dict[str, str]] = {
-    "Framing": {"face": "Face", "bust": "Head and shoulders", "body": "Body", "back": "From behind",
+    "Framing": {"face": "Face", "bust": "Shoulders up", "body": "Body", "back": "From behind",
                 "none": "Unclear"},
     "View": {"profile_left": "Profile, left", "left": "Turned left", "front": "Front",
              "right": "Turned right", "profile_right": "Profile, right", "unknown": "Not measured"},
