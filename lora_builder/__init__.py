@@ -11,6 +11,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # MediaPipe and TensorFlow Lite write start-up chatter to stderr below this level.
 os.environ.setdefault("GLOG_minloglevel", "2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# OpenCV warns on every model that it runs on its new engine.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 # libvips: only the loaders that are safe on untrusted files (no SVG, PDF or ImageMagick).
 os.environ.setdefault("VIPS_BLOCK_UNTRUSTED", "1")
 os.environ.setdefault("VIPS_CONCURRENCY", "1")

@@ -1,0 +1,228 @@
+"""Folder, files, ZIP -> photos. Nothing of the input is ever modified."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lora_builder import archive
+from lora_builder.decode import RAW_SUFFIXES
+from lora_builder.errors import BadInput, UnreadablePhoto
+from lora_builder.records import Photo, Rejected, Source
+from lora_builder.settings import Settings
+
+PICTURE_SUFFIXES = RAW_SUFFIXES | frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .tif .tiff .bmp .dib .gif .avif .avifs .heic .heif .hif "
+    ".jp2 .j2k .jpx .jpf .svg .psd .ico .tga .eps .ppm .pgm .jxl .xcf".split()
+)
+"""Names that promise a picture. What is not one, or of no known format, ends as unreadable."""
+
+PICTURE_HEADS = (
+    b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP",
+)  # fmt: skip
+ISO_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"hevc")
+LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"})
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?$", re.IGNORECASE)
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class ProjectInput:
+    """One project to be: its name, fit for a folder, and the folder or file with its photos."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What an input holds. `skipped` counts, by kind, what is no photo; `problems` are by source name."""
+
+    sources: tuple[Source, ...]
+    skipped: Mapping[str, int]
+    problems: tuple[tuple[str, Rejected], ...]
+
+
+def find_projects(root: Path, settings: Settings, single: bool = False) -> list[ProjectInput]:
+    """The projects of an input: one folder or ZIP, or several in a root without photos of its own.
+
+    Raises BadInput where there is nothing.
+    """
+    if not root.exists():
+        raise BadInput(f"There is no {root}.", "Check the path of the input.")
+    if root.is_file() or single:
+        return _named([root])
+    entries = [entry for entry in sorted(root.iterdir()) if not _is_litter(entry.name) and not entry.is_symlink()]
+    if any(entry.is_file() and _is_picture(entry) for entry in entries):
+        return _named([root])
+    inner = [entry for entry in entries if entry.is_dir() or _is_zip(entry)]
+    inner = [entry for entry in inner if entry.is_file() or _holds_files(entry)]
+    if not inner:
+        raise BadInput(f"There are no pictures in {root}.", "Choose a folder or a ZIP with photos.")
+    return _named(inner)
+
+
+def _named(paths: list[Path]) -> list[ProjectInput]:
+    taken: Counter[str] = Counter()
+    projects = []
+    for path in paths:
+        base = path.resolve()
+        name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", base.stem if path.is_file() else base.name).strip(" .")
+        name = f"_{name}" if not name or RESERVED.match(name) else name
+        taken[name.lower()] += 1
+        count = taken[name.lower()]
+        projects.append(ProjectInput(name if count == 1 else f"{name} ({count})", path))
+    return projects
+
+
+def list_sources(path: Path, settings: Settings) -> Listing:
+    """Every photo below a folder, in a ZIP, or the one file, sorted by source name."""
+    sources: list[Source] = []
+    skipped: Counter[str] = Counter()
+    problems: list[tuple[str, Rejected]] = []
+    for file, name in _files(path, skipped):
+        if _is_zip(file):
+            prefix = "" if file == path else f"{name}/"
+            found, problem = archive.members(file, settings)
+            if problem is not None:
+                problems.append((name, problem))
+            for member in found:
+                _sort_member(file, prefix, member, sources, skipped, problems)
+        elif _is_picture(file):
+            sources.append(Source(name, file))
+        else:
+            skipped["not a picture"] += 1
+    return Listing(
+        tuple(sorted(sources, key=lambda source: source.name)),
+        dict(sorted(skipped.items())),
+        tuple(sorted(problems, key=lambda problem: problem[0])),
+    )
+
+
+def _sort_member(
+    file: Path,
+    prefix: str,
+    member: archive.Member,
+    sources: list[Source],
+    skipped: Counter[str],
+    problems: list[tuple[str, Rejected]],
+) -> None:
+    pure = PurePosixPath(member.name)
+    name = prefix + member.name
+    if any(_is_litter(part) for part in pure.parts):
+        skipped["system file"] += 1
+    elif member.is_link:
+        skipped["symbolic link"] += 1
+    elif pure.suffix.lower() == ".zip":
+        problems.append((name, Rejected("A ZIP inside a ZIP is not opened.", "Unpack the outer one first.")))
+    elif member.problem is not None:
+        problems.append((name, member.problem))
+    elif pure.suffix.lower() in PICTURE_SUFFIXES:
+        sources.append(Source(name, file, member.index))
+    else:
+        skipped["not a picture"] += 1
+
+
+def _files(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, str]]:
+    if root.is_file():
+        yield root, root.name
+        return
+    for folder, names, files in os.walk(root):
+        for name in list(names):
+            if _is_litter(name) or (Path(folder) / name).is_symlink():
+                names.remove(name)
+                skipped["system file" if _is_litter(name) else "symbolic link"] += 1
+        names.sort()
+        for name in sorted(files):
+            file = Path(folder) / name
+            if _is_litter(name):
+                skipped["system file"] += 1
+            elif file.is_symlink():
+                skipped["symbolic link"] += 1
+            else:
+                yield file, readable(file.relative_to(root).as_posix())
+
+
+def readable(name: str) -> str:
+    """A name that can be written as UTF-8, whatever bytes the file system holds."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except OSError:
+        return b""
+
+
+def _is_picture(path: Path) -> bool:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return True
+    head = _head(path)
+    return head.startswith(PICTURE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or (
+        head[4:8] == b"ftyp" and head[8:12] in ISO_BRANDS
+    )
+
+
+def _is_zip(path: Path) -> bool:
+    if path.is_dir():
+        return False
+    if path.suffix.lower() == ".zip":
+        return zipfile.is_zipfile(path) or not _is_picture(path)
+    return _head(path).startswith(b"PK\x03\x04") and path.suffix.lower() in ("", ".cbz")
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(files for _, _, files in os.walk(folder))
+
+
+@contextmanager
+def local_file(source: Source, settings: Settings) -> Iterator[Path]:
+    """A readable file with the photo's bytes; a ZIP's member lies in a temporary folder meanwhile."""
+    if source.member is None:
+        yield source.path
+        return
+    with tempfile.TemporaryDirectory(prefix="lora-builder-") as place:
+        path = Path(place) / f"photo{PurePosixPath(source.name).suffix.lower()[:8]}"
+        with path.open("wb") as file:
+            for chunk in archive.stream(source.path, source.member, settings):
+                file.write(chunk)
+        yield path
+
+
+def identify(source: Source, settings: Settings) -> Photo | Rejected:
+    """The photo's identity: the SHA-256 of its bytes, streamed."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        for chunk in _chunks(source, settings):
+            digest.update(chunk)
+            size += len(chunk)
+    except UnreadablePhoto as error:
+        return Rejected(error.message, error.remedy)
+    except OSError as error:
+        return Rejected(f"The file cannot be read: {error.strerror}.", "Check its permissions and the disk.")
+    if size > settings.max_upload_mb << 20:
+        return Rejected("The file is larger than MAX_UPLOAD_MB.", "Raise the limit, or leave it out.")
+    return Photo(source, digest.hexdigest(), size)
+
+
+def _chunks(source: Source, settings: Settings) -> Iterator[bytes]:
+    if source.member is not None:
+        yield from archive.stream(source.path, source.member, settings)
+        return
+    with source.path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk

@@ -1,0 +1,163 @@
+"""Head pose, expression and body by MediaPipe 0.10.14, whose wheel carries its models (Apache-2.0)."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import cv2
+import numpy as np
+
+from lora_builder.errors import ModelUnavailable
+from lora_builder.models.interface import FaceMesh, ModelInfo
+from lora_builder.records import Box, Floats, HeadPose, Pixels
+
+NAME = "mediapipe"
+PINNED = "0.10.14"
+
+MARGIN = 0.35
+"""Share of the face box added on each side for the mesh, whose own detector wants the whole head."""
+
+EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
+"""Corner, two upper lids, corner, two lower lids of each eye in the mesh (MediaPipe's topology)."""
+
+OPEN_EYE, CLOSED_EYE = 0.27, 0.12
+"""Eye aspect ratio (Soukupova and Cech 2016) of an open and a closed eye."""
+
+MOUTH_CORNERS, LIPS, CHEEKS = (61, 291), (13, 14), (234, 454)
+
+POSE_POINTS = (1, 152, 33, 263, 61, 291)
+POSE_MODEL = np.array(
+    [(0, 0, 0), (0, -63.6, -12.5), (-43.3, 32.7, -26), (43.3, 32.7, -26), (-28.9, -28.9, -24.1), (28.9, -28.9, -24.1)],
+    dtype=np.float64,
+)
+"""Nose tip, chin, outer eye corners and mouth corners of an average head, millimetres."""
+
+VISIBLE = 0.5
+"""MediaPipe's visibility from which a landmark counts as seen."""
+
+SEGMENTED = 0.5
+"""Share of certainty from which a pixel belongs to the person."""
+
+
+def info() -> ModelInfo:
+    """For the `models` command."""
+    try:
+        ready, note = version("mediapipe") == PINNED, ""
+    except PackageNotFoundError:
+        ready, note = False, f"pip install mediapipe=={PINNED}"
+    return ModelInfo(NAME, "body, face mesh, segmentation", "Apache-2.0", "mediapipe's wheel", ready, note)
+
+
+class MediapipeBody:
+    """See `interface.BodyModel`."""
+
+    name = NAME
+    version = PINNED
+
+    def __init__(self) -> None:
+        try:
+            import mediapipe
+
+            solutions = mediapipe.solutions
+        except (ImportError, AttributeError) as error:
+            raise ModelUnavailable(
+                "This MediaPipe carries no models.", f"Run `pip install mediapipe=={PINNED}`."
+            ) from error
+        with _quiet():
+            self._mesh = solutions.face_mesh.FaceMesh(
+                static_image_mode=True, refine_landmarks=True, max_num_faces=1, min_detection_confidence=0.4
+            )
+            self._pose = solutions.pose.Pose(
+                static_image_mode=True, model_complexity=1, enable_segmentation=True
+            )
+
+    def mesh(self, pixels: Pixels, face: Box) -> FaceMesh | None:
+        height, width = pixels.shape[:2]
+        region = face.padded(MARGIN, MARGIN, MARGIN, MARGIN).clamped(width, height)
+        part = _cut(pixels, region)
+        if part.size == 0:
+            return None
+        with _quiet():
+            found = self._mesh.process(part).multi_face_landmarks
+        if not found:
+            return None
+        points = np.array([(p.x * part.shape[1], p.y * part.shape[0]) for p in found[0].landmark])
+        return FaceMesh(_head_pose(points, part.shape[1], part.shape[0]), _eyes_open(points), _smile(points))
+
+    def body(self, pixels: Pixels, region: Box) -> tuple[Floats, Box] | None:
+        height, width = pixels.shape[:2]
+        region = region.clamped(width, height)
+        part = _cut(pixels, region)
+        if part.size == 0:
+            return None
+        with _quiet():
+            result = self._pose.process(part)
+        if result.pose_landmarks is None:
+            return None
+        left, top = int(region.x), int(region.y)
+        marks = result.pose_landmarks.landmark
+        points = np.array(
+            [(p.x * part.shape[1] + left, p.y * part.shape[0] + top, p.visibility) for p in marks],
+            dtype=np.float32,
+        )
+        seen = points[points[:, 2] >= VISIBLE]
+        extents = [Box.from_corners(*seen[:, :2].min(0), *seen[:, :2].max(0))] if len(seen) else []
+        mask = result.segmentation_mask
+        if mask is not None and (mask > SEGMENTED).any():
+            rows, columns = (np.flatnonzero((mask > SEGMENTED).any(axis=axis)) for axis in (1, 0))
+            extents.append(
+                Box.from_corners(columns[0] + left, rows[0] + top, columns[-1] + 1 + left, rows[-1] + 1 + top)
+            )
+        if not extents:
+            return None
+        extent = extents[0] if len(extents) == 1 else extents[0].union(extents[1])
+        return points, Box(*map(float, extent.clamped(width, height)))
+
+
+def _cut(pixels: Pixels, region: Box) -> Pixels:
+    left, top = int(region.x), int(region.y)
+    return np.ascontiguousarray(pixels[top : int(region.bottom) + 1, left : int(region.right) + 1])
+
+
+def _head_pose(points: np.ndarray, width: int, height: int) -> HeadPose:
+    """Yaw, pitch, roll from six points and an average head, by OpenCV's solvePnP."""
+    focal = 1.5 * max(width, height)
+    camera = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    model = POSE_MODEL * (1, -1, -1)  # image axes: y down, z away from the camera
+    _, rotation, _ = cv2.solvePnP(
+        model, points[list(POSE_POINTS)].astype(np.float64), camera, None, flags=cv2.SOLVEPNP_SQPNP
+    )
+    matrix, _ = cv2.Rodrigues(rotation)
+    facing = matrix @ np.array([0.0, 0.0, -1.0])
+    yaw = np.degrees(np.arctan2(facing[0], -facing[2]))
+    pitch = np.degrees(np.arcsin(np.clip(-facing[1], -1, 1)))
+    across = points[263] - points[33]
+    roll = np.degrees(np.arctan2(across[1], across[0]))
+    return HeadPose(float(yaw), float(pitch), float(roll))
+
+
+def _eyes_open(points: np.ndarray) -> float:
+    ratios = []
+    for corner, up1, up2, other, low2, low1 in EYES:
+        tall = np.linalg.norm(points[up1] - points[low1]) + np.linalg.norm(points[up2] - points[low2])
+        ratios.append(tall / (2 * max(float(np.linalg.norm(points[corner] - points[other])), 1e-6)))
+    return float(np.clip((np.mean(ratios) - CLOSED_EYE) / (OPEN_EYE - CLOSED_EYE), 0, 1))
+
+
+def _smile(points: np.ndarray) -> float:
+    """Width of the mouth against the cheeks, and corners above the middle of the lips, 0..1."""
+    mouth = np.linalg.norm(points[MOUTH_CORNERS[1]] - points[MOUTH_CORNERS[0]])
+    face = max(float(np.linalg.norm(points[CHEEKS[1]] - points[CHEEKS[0]])), 1e-6)
+    lift = points[list(LIPS)].mean(0)[1] - points[list(MOUTH_CORNERS)].mean(0)[1]
+    return float(np.clip((mouth / face - 0.36) / 0.14, 0, 1) * 0.6 + np.clip(lift / face / 0.04, 0, 1) * 0.4)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """protobuf's deprecation warning is about MediaPipe's own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,267 @@
+"""The only door to the database: projects, photos, measurements, decisions and overrides.
+
+SQLite by default, PostgreSQL by URL; the schema is Alembic's (`migrations/`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lora_builder.errors import StoreUnavailable
+from lora_builder.measurement_codec import decode, encode
+from lora_builder.records import Box, Decision, Look, Override, Photo, Rejected, Source
+
+HEAD = "0001"
+"""The newest revision in migrations/versions."""
+
+BATCH = 500
+"""Keys a query: below every database's limit on parameters."""
+
+BUSY_TIMEOUT_S = 30
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_projects = sa.table("projects", *map(sa.column, ("id", "name", "folder", "input", "owner", "created_at")))
+_photos = sa.table(
+    "photos",
+    *map(sa.column, ("project_id", "source", "path", "member", "sha256", "bytes")),
+    sa.column("problem", sa.JSON),
+)
+_decisions = sa.table("decisions", sa.column("project_id"), sa.column("source"), sa.column("line", sa.JSON))
+_measurements = sa.table("measurements", *map(sa.column, ("sha256", "recipe", "facts", "arrays")))
+_overrides = sa.table(
+    "overrides",
+    *map(sa.column, ("project_id", "sha256")),
+    sa.column("keep", sa.Boolean),
+    sa.column("crop", sa.JSON(none_as_null=True)),
+    sa.column("caption"),
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """One subject. `id` cannot be guessed; `folder` is what a run leaves; `owner` None: everybody's."""
+
+    id: str
+    name: str
+    folder: Path
+    input: Path
+    owner: str | None
+    created_at: float
+
+
+class Store:
+    """A database at `url`, brought to the newest schema. Raises StoreUnavailable."""
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        try:
+            if parsed.get_backend_name() == "sqlite" and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self._engine = sa.create_engine(parsed)
+            if parsed.get_backend_name() == "sqlite":
+                sa.event.listen(self._engine, "connect", _careful)
+            self._upgrade()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise StoreUnavailable(
+                f"The database {parsed.render_as_string(hide_password=True)} cannot be opened: {reason}.",
+                "Check DATABASE_URL, LORA_DATA_DIR and the disk.",
+            ) from error
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._engine.dispose()
+
+    def project(self, folder: Path, name: str, input: Path, owner: str | None = None) -> Project:
+        """The project that lives in `folder`, made if there is none."""
+        folder, input = folder.resolve(), input.resolve()
+        with self._engine.begin() as connection:
+            known = connection.execute(_projects.select().where(_projects.c.folder == str(folder))).first()
+            if known is None:
+                fresh = Project(secrets.token_urlsafe(24), name, folder, input, owner, time.time())
+                row = asdict(fresh) | {"folder": str(folder), "input": str(input)}
+                connection.execute(_projects.insert().values(row))
+                return fresh
+            if known.input != str(input):
+                connection.execute(
+                    _projects.update().where(_projects.c.id == known.id).values(input=str(input))
+                )
+        return _project(known, input)
+
+    def find_project(self, id: str) -> Project | None:
+        """The project of that id."""
+        with self._engine.begin() as connection:
+            row = connection.execute(_projects.select().where(_projects.c.id == id)).first()
+        return None if row is None else _project(row)
+
+    def projects(self, owner: str | None = None) -> list[Project]:
+        """All projects, or those of one owner, oldest first."""
+        query = _projects.select().order_by(_projects.c.created_at, _projects.c.id)
+        if owner is not None:
+            query = query.where(_projects.c.owner == owner)
+        with self._engine.begin() as connection:
+            return [_project(row) for row in connection.execute(query)]
+
+    def delete_project(self, id: str) -> None:
+        """Forgets the project; measurements stay, they belong to the photos' content."""
+        with self._engine.begin() as connection:
+            for table in (_photos, _decisions, _overrides):
+                connection.execute(table.delete().where(table.c.project_id == id))
+            connection.execute(_projects.delete().where(_projects.c.id == id))
+
+    def looks(self, sha256s: Iterable[str], recipe: str) -> dict[str, Look]:
+        """What is known of these contents, by SHA-256."""
+        wanted = sorted(set(sha256s))
+        found: dict[str, Look] = {}
+        with self._engine.begin() as connection:
+            for begin in range(0, len(wanted), BATCH):
+                query = _measurements.select().where(
+                    _measurements.c.recipe == recipe,
+                    _measurements.c.sha256.in_(wanted[begin : begin + BATCH]),
+                )
+                for row in connection.execute(query):
+                    found[row.sha256] = decode(row.facts, bytes(row.arrays))
+        return found
+
+    def save_looks(self, recipe: str, looks: Mapping[str, Look]) -> None:
+        """Remembers looks, all or none."""
+        rows = []
+        for sha256, look in looks.items():
+            facts, arrays = encode(look)
+            rows.append({"sha256": sha256, "recipe": recipe, "facts": facts, "arrays": arrays})
+        if rows:
+            with self._engine.begin() as connection:
+                self._upsert(connection, _measurements, rows, ("sha256", "recipe"))
+
+    def save_photos(
+        self, project_id: str, photos: Iterable[Photo], problems: Iterable[tuple[str, Rejected]]
+    ) -> None:
+        """Replaces the project's list of input files."""
+        rows: list[dict[str, Any]] = [
+            {
+                "project_id": project_id,
+                "source": photo.source.name,
+                "path": str(photo.source.path),
+                "member": photo.source.member,
+                "sha256": photo.sha256,
+                "bytes": photo.bytes,
+                "problem": None,
+            }
+            for photo in photos
+        ]
+        rows += [
+            {
+                "project_id": project_id,
+                "source": name,
+                "path": "",
+                "member": None,
+                "sha256": None,
+                "bytes": None,
+                "problem": [problem.message, problem.remedy],
+            }
+            for name, problem in problems
+        ]
+        self._replace(_photos, project_id, rows)
+
+    def photos(self, project_id: str) -> tuple[list[Photo], list[tuple[str, Rejected]]]:
+        """The project's input files, readable and not, sorted by source name."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(_photos.select().where(_photos.c.project_id == project_id)).all()
+        rows = sorted(rows, key=lambda row: row.source)
+        photos = [
+            Photo(Source(row.source, Path(row.path), row.member), row.sha256, row.bytes)
+            for row in rows
+            if row.sha256 is not None
+        ]
+        return photos, [(row.source, Rejected(*row.problem)) for row in rows if row.sha256 is None]
+
+    def save_decisions(self, project_id: str, decisions: Iterable[Decision]) -> None:
+        """Replaces the project's decisions."""
+        rows = [{"project_id": project_id, "source": d.source, "line": asdict(d)} for d in decisions]
+        self._replace(_decisions, project_id, rows)
+
+    def decisions(self, project_id: str) -> list[Decision]:
+        """The project's decisions, sorted by source name."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(_decisions.select().where(_decisions.c.project_id == project_id)).all()
+        return [_decision(row.line) for row in sorted(rows, key=lambda row: row.source)]
+
+    def overrides(self, project_id: str) -> dict[str, Override]:
+        """What the user decided, by SHA-256."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(_overrides.select().where(_overrides.c.project_id == project_id)).all()
+        return {
+            row.sha256: Override(
+                None if row.keep is None else bool(row.keep), Box(*row.crop) if row.crop else None, row.caption
+            )
+            for row in rows
+        }
+
+    def set_override(self, project_id: str, sha256: str, override: Override | None) -> None:
+        """Remembers or (None) forgets what the user decided about a photo."""
+        ours = (_overrides.c.project_id == project_id) & (_overrides.c.sha256 == sha256)
+        with self._engine.begin() as connection:
+            connection.execute(_overrides.delete().where(ours))
+            if override is not None:
+                crop = list(override.crop) if override.crop else None
+                row = {"project_id": project_id, "sha256": sha256, **asdict(override), "crop": crop}
+                connection.execute(_overrides.insert().values(row))
+
+    def _replace(self, table: sa.TableClause, project_id: str, rows: list[dict[str, Any]]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(table.delete().where(table.c.project_id == project_id))
+            if rows:
+                connection.execute(table.insert(), rows)
+
+    def _upsert(
+        self, connection: sa.Connection, table: sa.TableClause, rows: list[dict[str, Any]], keys: tuple[str, ...]
+    ) -> None:
+        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(table)
+        changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changed), rows)
+
+    def _upgrade(self) -> None:
+        with self._engine.begin() as connection:
+            if sa.inspect(connection).has_table("alembic_version"):
+                version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+                if version == HEAD:
+                    return
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _careful(connection: Any, _: object) -> None:
+    """WAL: readers do not wait for the writer. FULL: what was committed survives a power cut."""
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _project(row: Any, input: Path | None = None) -> Project:
+    return Project(row.id, row.name, Path(row.folder), input or Path(row.input), row.owner, row.created_at)
+
+
+def _decision(line: dict[str, Any]) -> Decision:
+    boxes = {name: tuple(line[name]) if line[name] else None for name in ("subject_face", "crop")}
+    return Decision(**(line | boxes))
