@@ -116,7 +116,9 @@ def main() -> None:
             print(f"| one worker: {stage.value} | {1000 * seconds / len(chosen):.0f} |")
         two, _ = whole_run(folder, 2)
         print(f"| whole run, one worker | {1000 * one / len(chosen):.0f} = {one / total:.2f} x the floor |")
-        print(f"| whole run, two workers | {1000 * two / len(chosen):.0f}, {one / two:.2f} x as fast as one |")
+        print(
+            f"| whole run, two workers | {1000 * two / len(chosen):.0f}, {one / two:.2f} x as fast as one |"
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"| peak memory of the process that measured the floor | {peak:.0f} MiB |")
 

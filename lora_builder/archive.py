@@ -115,7 +115,15 @@ def stream(path: Path, index: int, settings: Settings) -> Iterator[bytes]:
                 if seen > info.file_size:
                     raise UnreadablePhoto("The file is larger than the ZIP says.", AGAIN)
                 yield chunk
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error) as error:
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        zlib.error,
+    ) as error:
         raise UnreadablePhoto(f"The file cannot be unpacked: {error}.", AGAIN) from error
 
 

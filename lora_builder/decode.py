@@ -27,8 +27,12 @@ from lora_builder.settings import Settings
 pillow_heif.register_heif_opener(thumbnails=False)
 Image.MAX_IMAGE_PIXELS = None  # our own cap, `max_image_pixels`, is checked before any decoding
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF", "JPEG2000")
-RAW_SUFFIXES = frozenset(".dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .raf .orf .rw2 .pef .srw .rwl .3fr .iiq .x3f .erf .kdc .mrw".split())
+Image.init()
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF", "JPEG2000")
+RAW_SUFFIXES = frozenset(
+    ".dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .raf .orf .rw2 .pef .srw .rwl .3fr .iiq .x3f .erf .kdc .mrw".split()
+)
 
 SMALLEST_SIDE = 16
 """Pixels; below this a file is an icon or a tracking pixel, and the models have nothing to see."""
@@ -40,6 +44,7 @@ DECODER_ERRORS = (
 )  # fmt: skip
 """What Pillow, its plugins and libvips were seen to raise on damaged files (tests/test_decode.py)."""
 
+AGAIN = "Copy it again from where it came."
 CONVERT = "Open it in a photo program and save it as JPEG or PNG."
 _SRGB = ImageCms.createProfile("sRGB")
 
@@ -66,7 +71,7 @@ def read_photo(path: Path, max_side: int, settings: Settings) -> Decoded:
         width, height = image.size[::-1] if turned else image.size
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             image.draft(image.mode, (max_side, max_side))
-        _load(image, path, notes)
+        _load(image)
         flat = _eight_bit(image, settings)
         flat.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         upright = _upright(_to_srgb(flat, image, notes), image)
@@ -84,7 +89,7 @@ def read_crop(path: Path, crop: Crop, settings: Settings) -> Pixels:
             pixels = _vips_crop(path, (left, top, width, height), size)
             part = Image.fromarray(pixels)
         else:
-            _load(image, path, notes)
+            _load(image)
             part = _eight_bit(image, settings).crop((left, top, left + width, top + height))
             if part.size != size:
                 part = part.resize(size, Image.Resampling.LANCZOS)
@@ -133,9 +138,13 @@ def _unknown(path: Path) -> Image.Image:
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
-        raise UnreadablePhoto("The file is empty.", "Copy it again from where it came.")
+        raise UnreadablePhoto("The file is empty.", AGAIN)
     text = head.lstrip()[:5].lower()
-    kind = "a web page or drawing" if text.startswith((b"<", b"\xef\xbb\xbf<")) else "not a photo format known here"
+    kind = (
+        "a web page or drawing"
+        if text.startswith((b"<", b"\xef\xbb\xbf<"))
+        else "not a photo format known here"
+    )
     raise UnreadablePhoto(f"The content is {kind}, whatever the name says.", CONVERT)
 
 
@@ -154,19 +163,11 @@ def _develop(path: Path, settings: Settings) -> Image.Image:
     return image
 
 
-def _load(image: Image.Image, path: Path, notes: list[str]) -> None:
-    """Decodes; lets a JPEG pass that lacks nothing but its end marker."""
+def _load(image: Image.Image) -> None:
     try:
         image.load()
     except OSError as error:
-        if image.format not in ("JPEG", "MPO") or "truncated" not in str(error) or not _only_end_lost(path):
-            raise UnreadablePhoto("The file is cut short or damaged.", "Copy it again from where it came.") from error
-        notes.append("The end marker of the JPEG is missing.")
-        raise UnreadablePhoto("The file is cut short.", "Copy it again from where it came.") from error
-
-
-def _only_end_lost(path: Path) -> bool:
-    return False
+        raise UnreadablePhoto("The file is cut short or damaged.", AGAIN) from error
 
 
 def _orientation(image: Image.Image) -> int:

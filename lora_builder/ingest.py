@@ -60,7 +60,9 @@ def find_projects(root: Path, settings: Settings, single: bool = False) -> list[
         raise BadInput(f"There is no {root}.", "Check the path of the input.")
     if root.is_file() or single:
         return _named([root])
-    entries = [entry for entry in sorted(root.iterdir()) if not _is_litter(entry.name) and not entry.is_symlink()]
+    entries = [
+        entry for entry in sorted(root.iterdir()) if not _is_litter(entry.name) and not entry.is_symlink()
+    ]
     if any(entry.is_file() and _is_picture(entry) for entry in entries):
         return _named([root])
     inner = [entry for entry in entries if entry.is_dir() or _is_zip(entry)]
@@ -172,8 +174,10 @@ def _is_picture(path: Path) -> bool:
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return True
     head = _head(path)
-    return head.startswith(PICTURE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or (
-        head[4:8] == b"ftyp" and head[8:12] in ISO_BRANDS
+    return (
+        head.startswith(PICTURE_HEADS)
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in ISO_BRANDS)
     )
 
 

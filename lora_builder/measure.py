@@ -15,7 +15,7 @@ from lora_builder.decode import Decoded, read_photo
 from lora_builder.errors import UnreadablePhoto
 from lora_builder.files import atomic_write
 from lora_builder.ingest import local_file
-from lora_builder.models import load_body_model, load_face_model
+from lora_builder.models import load_body_model, load_face_model, versions
 from lora_builder.models.interface import BodyModel, DetectedFace, FaceModel
 from lora_builder.models.yunet_sface import aligned
 from lora_builder.records import (
@@ -59,11 +59,7 @@ FACE_SHARE = 0.18
 
 def recipe(settings: Settings) -> str:
     """Names everything a measurement depends on besides the photo's bytes: the key of its cache."""
-    face, body = load_face_model(settings), load_body_model(settings)
-    return (
-        f"{MEASURE_VERSION}|{face.name} {face.version}|{body.name} {body.version}"
-        f"|{settings.analysis_max_side}|{settings.background}"
-    )
+    return f"{MEASURE_VERSION}|{versions(settings)}|{settings.analysis_max_side}|{settings.background}"
 
 
 def measure(photo: Photo, settings: Settings) -> Look:

@@ -24,7 +24,7 @@ from lora_builder.export.package import TrainingImage, build_dataset, write_deci
 from lora_builder.export.report import PhotoFacts, write_report
 from lora_builder.focus import frame
 from lora_builder.ingest import identify, list_sources
-from lora_builder.models import load_face_model, warm_up
+from lora_builder.models import calibration, warm_up
 from lora_builder.records import (
     Caption,
     Crop,
@@ -205,9 +205,14 @@ def _decide(job: _Job) -> Iterator[Event]:
     yield job.event(Stage.DECIDE, 0, total)
     if job.evidence is None:
         job.evidence = gather(job.photos, job.looks)
-    calibration = load_face_model(job.settings).calibration
     job.verdicts = decide(
-        job.photos, job.looks, job.settings, calibration, job.overrides, job.references, job.evidence
+        job.photos,
+        job.looks,
+        job.settings,
+        calibration(job.settings),
+        job.overrides,
+        job.references,
+        job.evidence,
     )
     yield job.event(Stage.DECIDE, total, total, message=f"{len(job.kept)} kept")
 

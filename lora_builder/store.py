@@ -211,7 +211,9 @@ class Store:
             rows = connection.execute(_overrides.select().where(_overrides.c.project_id == project_id)).all()
         return {
             row.sha256: Override(
-                None if row.keep is None else bool(row.keep), Box(*row.crop) if row.crop else None, row.caption
+                None if row.keep is None else bool(row.keep),
+                Box(*row.crop) if row.crop else None,
+                row.caption,
             )
             for row in rows
         }
@@ -233,7 +235,11 @@ class Store:
                 connection.execute(table.insert(), rows)
 
     def _upsert(
-        self, connection: sa.Connection, table: sa.TableClause, rows: list[dict[str, Any]], keys: tuple[str, ...]
+        self,
+        connection: sa.Connection,
+        table: sa.TableClause,
+        rows: list[dict[str, Any]],
+        keys: tuple[str, ...],
     ) -> None:
         dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(table)

@@ -130,7 +130,9 @@ def _outcome(future: ProcessFuture, timeout_s: float) -> tuple[Result | Rejected
             ),
         )
     except MemoryError:
-        return (Rejected("There was not enough memory for this photo.", "Make it smaller, or use fewer workers."),)
+        return (
+            Rejected("There was not enough memory for this photo.", "Make it smaller, or use fewer workers."),
+        )
 
 
 def _crashed(future: ProcessFuture) -> Rejected:

@@ -18,7 +18,9 @@ DEFAULTS = load()
 def judge(
     looks: dict[str, Look], settings: Settings = DEFAULTS, photos: list[Photo] | None = None, **more: object
 ) -> dict[str, Verdict]:
-    photos = photos or [photo(f"{name}.jpg", sha) for name, sha in zip("abcdefghijklmnop", looks, strict=False)]
+    photos = photos or [
+        photo(f"{name}.jpg", sha) for name, sha in zip("abcdefghijklmnop", looks, strict=False)
+    ]
     verdicts = decide(photos, looks, settings, CALIBRATION, **more)  # type: ignore[arg-type]
     return {verdict.photo.source.name.removesuffix(".jpg"): verdict for verdict in verdicts}
 
@@ -56,7 +58,10 @@ def test_references_name_the_subject_even_in_the_minority() -> None:
 def test_the_right_face_of_a_group_is_framed() -> None:
     """In a group picture the subject's face is named, whatever its place among the faces."""
     group = measurement(
-        "9", face(7, box=Box(3500, 600, 400, 500)), face(1, take=50, box=Box(300, 600, 400, 500)), size=(4500, 3000)
+        "9",
+        face(7, box=Box(3500, 600, 400, 500)),
+        face(1, take=50, box=Box(300, 600, 400, 500)),
+        size=(4500, 3000),
     )
     verdict = judge(several(4) | {"9": group})["e"]
     assert verdict.kept and verdict.subject == 1
@@ -64,7 +69,9 @@ def test_the_right_face_of_a_group_is_framed() -> None:
 
 def test_a_crop_that_holds_another_face_is_several_people() -> None:
     """Two heads together cannot be told apart by any crop, unless the user allows it."""
-    pair = measurement("9", face(1, take=50, box=Box(800, 600, 400, 500)), face(7, box=Box(1210, 600, 400, 500)))
+    pair = measurement(
+        "9", face(1, take=50, box=Box(800, 600, 400, 500)), face(7, box=Box(1210, 600, 400, 500))
+    )
     assert judge(several(4) | {"9": pair})["e"].reason is Reason.SEVERAL_PEOPLE
     assert judge(several(4) | {"9": pair}, load(several_people="keep"))["e"].kept
 
@@ -94,7 +101,10 @@ def test_of_a_burst_the_sharpest_with_open_eyes_are_kept() -> None:
     """Four takes of one moment: two stay, the blink and the softest go."""
     takes = {
         f"{i:x}": measurement(
-            f"{i:x}", face(1, take=1, grey=1, eyes_open=eyes, sharpness=sharp), scene=77, phash=2**i * 0x1010101010101
+            f"{i:x}",
+            face(1, take=1, grey=1, eyes_open=eyes, sharpness=sharp),
+            scene=77,
+            phash=2**i * 0x1010101010101,
         )
         for i, (eyes, sharp) in enumerate([(0.9, 3.0), (0.9, 2.0), (0.9, 1.0), (0.1, 9.0)])
     }

@@ -117,7 +117,9 @@ def test_the_originals_are_never_touched(folder: Path, tmp_path: Path, settings:
     """Same bytes, same times, nothing new in the input."""
 
     def state() -> list[tuple[str, int, bytes]]:
-        return [(str(p), p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()]
+        return [
+            (str(p), p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()
+        ]
 
     before = state()
     build(folder, tmp_path / "out", settings)

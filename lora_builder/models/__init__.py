@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from lora_builder.errors import BadSettings
-from lora_builder.models.interface import BodyModel, FaceModel, ModelInfo
+from lora_builder.models.interface import BodyModel, Calibration, FaceModel, ModelInfo
 from lora_builder.settings import Settings
 
 
@@ -17,6 +17,24 @@ def load_face_model(settings: Settings) -> FaceModel:
 def load_body_model(settings: Settings) -> BodyModel:
     """The body model of `settings.body_model`. Raises ModelUnavailable, BadSettings."""
     return _body_model(settings.body_model)
+
+
+def calibration(settings: Settings) -> Calibration:
+    """The calibration of the face model in force; loads no weights."""
+    if _pack(settings.face_model):
+        from lora_builder.models.insightface_pack import CALIBRATION
+    else:
+        from lora_builder.models.yunet_sface import CALIBRATION
+    return CALIBRATION
+
+
+def versions(settings: Settings) -> str:
+    """Names and versions of the models in force, for cache keys; loads no weights."""
+    from lora_builder.models import mediapipe_body, yunet_sface
+
+    pack = _pack(settings.face_model)
+    face = f"insightface:{pack}" if pack else f"{yunet_sface.NAME} {yunet_sface.VERSION}"
+    return f"{face}|{settings.body_model} {mediapipe_body.PINNED}"
 
 
 def warm_up(settings: Settings) -> None:
@@ -32,18 +50,25 @@ def available(settings: Settings) -> list[ModelInfo]:
     return [yunet_sface.info(), *insightface_pack.infos(settings), mediapipe_body.info()]
 
 
+def _pack(name: str) -> str:
+    """The InsightFace pack of a face model's name, empty for YuNet and SFace."""
+    if name == "yunet-sface":
+        return ""
+    kind, _, pack = name.partition(":")
+    if kind != "insightface" or not pack:
+        raise BadSettings(f"There is no face model {name!r}.", "`models` lists them.")
+    return pack
+
+
 @functools.lru_cache(maxsize=1)
 def _face_model(name: str, insightface_root: str, allow_download: bool) -> FaceModel:
-    if name == "yunet-sface":
-        from lora_builder.models.yunet_sface import YunetSface
-
-        return YunetSface()
-    kind, _, pack = name.partition(":")
-    if kind == "insightface" and pack:
+    if pack := _pack(name):
         from lora_builder.models.insightface_pack import InsightfacePack
 
         return InsightfacePack(pack, insightface_root, allow_download)
-    raise BadSettings(f"There is no face model {name!r}.", "`models` lists them.")
+    from lora_builder.models.yunet_sface import YunetSface
+
+    return YunetSface()
 
 
 @functools.lru_cache(maxsize=1)

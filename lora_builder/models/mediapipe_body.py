@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +31,14 @@ MOUTH_CORNERS, LIPS, CHEEKS = (61, 291), (13, 14), (234, 454)
 
 POSE_POINTS = (1, 152, 33, 263, 61, 291)
 POSE_MODEL = np.array(
-    [(0, 0, 0), (0, -63.6, -12.5), (-43.3, 32.7, -26), (43.3, 32.7, -26), (-28.9, -28.9, -24.1), (28.9, -28.9, -24.1)],
+    [
+        (0, 0, 0),
+        (0, -63.6, -12.5),
+        (-43.3, 32.7, -26),
+        (43.3, 32.7, -26),
+        (-28.9, -28.9, -24.1),
+        (28.9, -28.9, -24.1),
+    ],
     dtype=np.float64,
 )
 """Nose tip, chin, outer eye corners and mouth corners of an average head, millimetres."""
@@ -66,13 +74,17 @@ class MediapipeBody:
             raise ModelUnavailable(
                 "This MediaPipe carries no models.", f"Run `pip install mediapipe=={PINNED}`."
             ) from error
-        with _quiet():
+        with _quiet(), _without_native_chatter():
             self._mesh = solutions.face_mesh.FaceMesh(
                 static_image_mode=True, refine_landmarks=True, max_num_faces=1, min_detection_confidence=0.4
             )
             self._pose = solutions.pose.Pose(
                 static_image_mode=True, model_complexity=1, enable_segmentation=True
             )
+            # The graphs load on first use, and talk to stderr then.
+            blank = np.zeros((64, 64, 3), np.uint8)
+            self._mesh.process(blank)
+            self._pose.process(blank)
 
     def mesh(self, pixels: Pixels, face: Box) -> FaceMesh | None:
         height, width = pixels.shape[:2]
@@ -153,6 +165,20 @@ def _smile(points: np.ndarray) -> float:
     face = max(float(np.linalg.norm(points[CHEEKS[1]] - points[CHEEKS[0]])), 1e-6)
     lift = points[list(LIPS)].mean(0)[1] - points[list(MOUTH_CORNERS)].mean(0)[1]
     return float(np.clip((mouth / face - 0.36) / 0.14, 0, 1) * 0.6 + np.clip(lift / face / 0.04, 0, 1) * 0.4)
+
+
+@contextlib.contextmanager
+def _without_native_chatter() -> Iterator[None]:
+    """TensorFlow Lite's C++ writes its start-up notes to file descriptor 2, past every setting."""
+    kept = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(sink)
+        os.close(kept)
 
 
 @contextlib.contextmanager

