@@ -30,11 +30,15 @@ def calibration(settings: Settings) -> Calibration:
 
 def versions(settings: Settings) -> str:
     """Names and versions of the models in force, for cache keys; loads no weights."""
-    from lora_builder.models import mediapipe_body, yunet_sface
+    from lora_builder.models import insightface_pack, mediapipe_body, yunet_sface
 
     pack = _pack(settings.face_model)
-    face = f"insightface:{pack}" if pack else f"{yunet_sface.NAME} {yunet_sface.VERSION}"
-    return f"{face}|{settings.body_model} {mediapipe_body.PINNED}"
+    if pack:
+        face = f"insightface:{pack} {insightface_pack.pack_version(pack, str(settings.insightface_root))}"
+    else:
+        face = f"{yunet_sface.NAME} {yunet_sface.VERSION}"
+    body = f"{mediapipe_body.NAME} {mediapipe_body.PINNED}" if settings.body_model != "none" else "none"
+    return f"{face}|{body}"
 
 
 def warm_up(settings: Settings) -> None:
@@ -47,7 +51,7 @@ def available(settings: Settings) -> list[ModelInfo]:
     """Every model that can be named, and whether it is ready to use."""
     from lora_builder.models import insightface_pack, mediapipe_body, yunet_sface
 
-    return [yunet_sface.info(), *insightface_pack.infos(settings), mediapipe_body.info()]
+    return [yunet_sface.info(), *insightface_pack.infos(settings), *mediapipe_body.infos()]
 
 
 def _pack(name: str) -> str:
@@ -62,6 +66,10 @@ def _pack(name: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _face_model(name: str, insightface_root: str, allow_download: bool) -> FaceModel:
+    import cv2
+
+    # The worker processes are the parallelism; threads inside them would only get in each other's way.
+    cv2.setNumThreads(1)
     if pack := _pack(name):
         from lora_builder.models.insightface_pack import InsightfacePack
 
@@ -73,6 +81,10 @@ def _face_model(name: str, insightface_root: str, allow_download: bool) -> FaceM
 
 @functools.lru_cache(maxsize=1)
 def _body_model(name: str) -> BodyModel:
+    if name == "none":
+        from lora_builder.models.mediapipe_body import NoBody
+
+        return NoBody()
     if name == "mediapipe":
         from lora_builder.models.mediapipe_body import MediapipeBody
 
