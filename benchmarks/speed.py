@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from lora_builder.decode import read_photo
 from lora_builder.errors import UnreadablePhoto
 from lora_builder.ingest import list_sources
-from lora_builder.measure import MESH_FACES, MESH_FACE_SIDE, body_regions
+from lora_builder.measure import MESH_FACE_SIDE, MESH_FACES, body_regions
 from lora_builder.models import load_body_model, load_face_model, warm_up
 from lora_builder.records import Box, Stage
 from lora_builder.settings import Settings, load

@@ -21,6 +21,9 @@ from lora_builder.settings import Settings
 ENCODINGS = ("gb18030", "shift_jis", "big5", "cp949", "cp866", "cp437")
 """What names without the UTF-8 flag are written in; the first that reads best wins."""
 
+CYRILLIC_WORDS = re.compile(rb"(?:[\x80-\xaf\xe0-\xf1]{2,}|[A-Za-z]+|[\x00-\x40\x5b-\x60\x7b-\x7f])*")
+"""CP866 as people write it: whole words of its Cyrillic letters. No statistics on a few bytes see that."""
+
 UTF8_FLAG, ENCRYPTED_FLAG = 0x800, 0x1
 UNICODE_PATH = 0x7075
 """Info-ZIP's extra field with the UTF-8 name (APPNOTE 4.6.9)."""
@@ -161,6 +164,8 @@ def _guess(raws: list[bytes]) -> str:
     together = b"\n".join(raws)
     if not together:
         return "cp437"
+    if CYRILLIC_WORDS.fullmatch(together):
+        return "cp866"
     best = from_bytes(together, cp_isolation=list(ENCODINGS), threshold=0.9).best()
     return best.encoding if best else "cp437"
 

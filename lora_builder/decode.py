@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pyvips
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from lora_builder.errors import UnreadablePhoto
 from lora_builder.records import Crop, Pixels
@@ -31,7 +31,8 @@ Image.init()
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF", "JPEG2000")
 RAW_SUFFIXES = frozenset(
-    ".dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .raf .orf .rw2 .pef .srw .rwl .3fr .iiq .x3f .erf .kdc .mrw".split()
+    ".dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .raf .orf .rw2 .pef .srw .rwl .3fr .iiq .x3f .erf .kdc "
+    ".mrw".split()
 )
 
 SMALLEST_SIDE = 16
@@ -119,7 +120,7 @@ def _opened(path: Path, settings: Settings) -> Iterator[Image.Image]:
         if path.suffix.lower() in RAW_SUFFIXES and image.format == "TIFF":
             image.close()
             image = _develop(path, settings)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         image = _develop(path, settings) if path.suffix.lower() in RAW_SUFFIXES else _unknown(path)
     with image:
         width, height = image.size
@@ -171,8 +172,8 @@ def _load(image: Image.Image) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    # Pillow's AVIF and pillow_heif's HEIF openers turn the pixels themselves.
-    if image.format in ("HEIF", "AVIF") or image.info.get("raw"):
+    # Pillow's AVIF and TIFF and pillow_heif's HEIF openers turn the pixels themselves.
+    if image.format in ("HEIF", "AVIF", "TIFF") or image.info.get("raw"):
         return 1
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -233,7 +234,9 @@ def _to_srgb(part: Image.Image, image: Image.Image, notes: list[str]) -> Image.I
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             space = source.profile.xcolor_space.strip()
             if {"RGB": "RGB", "CMYK": "CMYK"}.get(space) == part.mode:
-                converted = ImageCms.profileToProfile(part, source, _SRGB, outputMode="RGB")
+                converted: Image.Image | None = ImageCms.profileToProfile(
+                    part, source, _SRGB, outputMode="RGB"
+                )
                 if converted is not None:
                     return converted
         except DECODER_ERRORS:

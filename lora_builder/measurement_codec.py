@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lora_builder.records import (
     GREY_SIDE,
@@ -26,7 +27,7 @@ def encode(look: Look) -> tuple[str, bytes]:
     """The figures and the arrays of a look."""
     if isinstance(look, Rejected):
         return json.dumps({"rejected": [look.message, look.remedy]}), b""
-    arrays = [look.grey]
+    arrays: list[NDArray[Any]] = [look.grey]
     for face in look.faces:
         arrays += [face.landmarks, face.embedding, face.grey]
     arrays += [body.landmarks for body in look.bodies]

@@ -7,10 +7,11 @@ the store, crops on disk), by a key that names everything its result depends on,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -49,6 +50,9 @@ ALL = tuple(Stage)
 
 SAVE_EVERY = 16
 """Measurements a transaction: a kill loses at most these, and commits stay rare."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 CACHE = ".cache"
 """Folder in a project's folder for finished crops, by key."""
@@ -373,7 +377,13 @@ def _decisions(job: _Job, images: bool = True) -> list[Decision]:
     return sorted(lines, key=lambda line: line.source)
 
 
-def _each(job, function, items, processes=True, prepare=None):  # type: ignore[no-untyped-def]
+def _each(
+    job: _Job,
+    function: Callable[[Item], Result | Rejected],
+    items: Sequence[Item],
+    processes: bool = True,
+    prepare: Callable[[], None] | None = None,
+) -> Iterator[tuple[Item, Result | Rejected]]:
     """The items with what `function` made of each, as they come; `prepare` runs once a worker."""
     workers = min(worker_count(job.settings), len(items)) if processes else 0
     return each(

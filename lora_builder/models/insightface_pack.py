@@ -39,8 +39,7 @@ raise where files are missing, damaged or not the expected networks."""
 
 def pack_folder(name: str, root: str) -> Path | None:
     """Where the pack's ONNX files are: `name` a folder itself, or a pack below `root`/models."""
-    direct = Path(name).expanduser()
-    base = direct if direct.is_absolute() else Path(root).expanduser() / "models" / name
+    base = _expected(name, root)
     # antelopev2's archive nests its folder once more; nothing on the disk is moved.
     return next((folder for folder in (base, base / base.name) if any(folder.glob("*.onnx"))), None)
 

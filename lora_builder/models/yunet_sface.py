@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from skimage.transform import SimilarityTransform
 
@@ -51,6 +53,16 @@ def aligned(pixels: Pixels, landmarks: Floats, side: int = ALIGNED_SIDE, zoom: f
     transform = SimilarityTransform.from_estimate(landmarks, target)
     matrix = np.asarray(transform.params if transform else np.eye(3))[:2]
     result: Pixels = cv2.warpAffine(pixels, matrix, (side, side), flags=cv2.INTER_LINEAR)
+    return result
+
+
+def aligned_smoothly(pixels: Pixels, landmarks: Floats, side: int, zoom: float = 1.0) -> Pixels:
+    """`aligned` without aliasing: pixels of a large face are averaged, not skipped."""
+    eyes = float(np.linalg.norm(landmarks[1] - landmarks[0]))
+    wanted = float(np.linalg.norm(ALIGNED[1] - ALIGNED[0])) * zoom * side / ALIGNED_SIDE
+    factor = min(max(int(eyes / max(wanted, 1e-6)), 1), 16)
+    big = aligned(pixels, landmarks, side * factor, zoom)
+    result: Pixels = cv2.resize(big, (side, side), interpolation=cv2.INTER_AREA) if factor > 1 else big
     return result
 
 
@@ -133,7 +145,7 @@ def folded(path: Path) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _dequantized(arrays, attributes):  # type: ignore[no-untyped-def]
+def _dequantized(arrays: list[NDArray[Any]], attributes: dict[str, Any]) -> Floats:
     """ONNX's DequantizeLinear: (x - zero point) * scale, by axis or by blocks of it."""
     x, scale = arrays[0].astype(np.float32), arrays[1].astype(np.float32)
     zero = arrays[2].astype(np.float32) if len(arrays) > 2 else np.zeros_like(scale)

@@ -1,277 +1,466 @@
-"""The app: layout and wiring. Everything that can be tested without a browser is elsewhere."""
+"""The app's one page: layout and wiring. `presenters` say what is shown, `actions` what is done."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
-import secrets
-import shutil
-import tempfile
-from collections.abc import Callable
-from functools import partial
+import signal
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import gradio as gr
 
-from lora_builder import measure
-from lora_builder.errors import BadInput, LoraBuilderError
-from lora_builder.ingest import find_projects, readable
+from lora_builder import pipeline
+from lora_builder.errors import LoraBuilderError
 from lora_builder.jobs import Jobs
-from lora_builder.settings import Settings, load
+from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
-from lora_builder.ui.presenters import choices, gallery, progress
-from lora_builder.ui.texts import LANGUAGES, tr
+from lora_builder.ui import presenters
+from lora_builder.ui.actions import Deliverable, Desk, new_owner
+from lora_builder.ui.texts import LANGUAGES, preferred, tr
 
-STYLE = Path(__file__).with_name("style.css")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+Updates: TypeAlias = dict[Any, Any]
+"""New values or properties by component."""
 
-Visit = dict[str, Any]
-"""What the browser remembers: who it is (`owner`), and the ids of its project and job."""
+TICK_S = 1.0
+SIZES = (512, 640, 768, 896, 1024, 1280, 1536)
+"""Sides of the square crop offered, pixels."""
 
+BROWSER_SECRET = "lora-dataset-builder"
+"""Keeps the browser's notes readable after a restart; it hides nothing, and nothing secret is noted."""
 
-def is_local() -> bool:
-    """Whether only this machine can reach the app, so that paths on it may be typed in."""
-    return "SPACE_ID" not in os.environ and os.environ.get("GRADIO_SERVER_NAME", LOOPBACK[0]) in LOOPBACK
+CACHE_AGE_S = 24 * 3600
+"""Uploads never built and downloads already fetched are removed after this long."""
 
+SILENT: dict[str, Any] = {
+    "show_progress": "hidden",
+    "queue": True,
+    "concurrency_limit": None,
+    "api_visibility": "private",
+}
+"""For every handler: no veil over the page, nobody waits for anybody, no public API."""
 
-class Session:
-    """The handlers: plain methods over one store and one queue of jobs."""
-
-    def __init__(self, store: Store, jobs: Jobs, settings: Settings) -> None:
-        self.store, self.jobs, self.settings = store, jobs, settings
-
-    def visit(self, visit: Visit | None) -> Visit:
-        """A browser's memory, begun at its first visit."""
-        return visit if visit and visit.get("owner") else {"owner": secrets.token_urlsafe(24)}
-
-    def project(self, visit: Visit | None) -> Project | None:
-        """The visitor's own project, and nobody else's."""
-        project = self.store.find_project(str((visit or {}).get("project", "")))
-        return project if project and visit and project.owner == visit.get("owner") else None
-
-    def start(
-        self, visit: Visit | None, files: list[str] | None, folder: str, name: str, **options: Any
-    ) -> Visit:
-        """Copies uploads into the project's own folder and queues the run."""
-        visit = self.visit(visit)
-        place = self.settings.data_dir / "projects" / secrets.token_urlsafe(16)
-        if folder.strip() and is_local():
-            inputs = find_projects(Path(folder.strip()).expanduser(), self.settings, single=True)
-            source = inputs[0].path
-            name = name.strip() or inputs[0].name
-        elif files:
-            source = place / "input"
-            source.mkdir(parents=True)
-            for number, file in enumerate(files):
-                target = source / Path(file).name
-                shutil.copyfile(file, target if not target.exists() else source / f"{number}-{target.name}")
-        else:
-            raise BadInput("no_input")
-        settings = load(**{**self.settings.model_dump(exclude_unset=True), **options})
-        project = self.store.project(place / "dataset", name.strip() or "dataset", source, visit["owner"])
-        return visit | {"project": project.id, "job": self.jobs.start(project, settings)}
-
-    def cancel(self, visit: Visit | None) -> None:
-        """Stops the visitor's own job."""
-        if self.project(visit) is not None and visit is not None:
-            self.jobs.cancel(str(visit.get("job")))
-
-    def status(self, visit: Visit | None, language: str) -> tuple[str, bool, int]:
-        """Progress as HTML, whether to look again, and the snapshot's version."""
-        snapshot = self.jobs.snapshot(str((visit or {}).get("job")))
-        if snapshot is None or self.project(visit) is None:
-            return "", False, -1
-        return progress(snapshot, language), not snapshot.ended, snapshot.version
-
-    def cards(self, visit: Visit | None, shown: str, language: str) -> str:
-        """The gallery of one filter."""
-        project = self.project(visit)
-        decisions = self.store.decisions(project.id) if project else []
-        return gallery(decisions, shown, partial(measure.thumbnail, self.settings), language)
-
-    def filters(self, visit: Visit | None, language: str) -> list[tuple[str, str]]:
-        """The filters that have photos."""
-        project = self.project(visit)
-        return choices(self.store.decisions(project.id), language) if project else []
-
-    def download(self, visit: Visit | None, file: str) -> str | None:
-        """A copy of one of the project's files, for the visitor alone to fetch."""
-        project = self.project(visit)
-        original = project.folder / file if project else None
-        if original is None or not original.is_file() or project is None:
-            return None
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in readable(project.name)) or "dataset"
-        copy = Path(tempfile.mkdtemp(prefix="lora-builder-")) / f"{stem}-{file}"
-        shutil.copyfile(original, copy)
-        return str(copy)
-
-
-def build(session: Session) -> gr.Blocks:
-    """The page."""
-    texts: list[tuple[Any, Callable[[str], dict[str, Any]]]] = []
-
-    def worded(component: Any, **words: str) -> Any:
-        """Remembers which texts of a component to change with the language."""
-        texts.append((component, lambda language: {k: _word(v, language, session) for k, v in words.items()}))
-        return component
-
-    def first(key: str) -> str:
-        return _word(key, "en", session)
-
-    with gr.Blocks(title=first("title")) as page:
-        visit = gr.BrowserState(None, storage_key="lora-dataset-builder")
-        version = gr.State(-1)
-        timer = gr.Timer(1.0, active=False)
-        with gr.Row(equal_height=True):
-            heading = gr.Markdown(_heading("en"))
-            language = gr.Radio(
-                [(name, code) for code, name in LANGUAGES.items()], value="en", label=first("language"),
-                scale=0, min_width=220,
-            )  # fmt: skip
-        with gr.Row():
-            with gr.Column(scale=3):
-                files = worded(
-                    gr.File(label=first("photos"), file_count="multiple", height=180), label="photos"
-                )
-                folder = worded(
-                    gr.Textbox(label=first("folder"), placeholder=first("folder_hint"), visible=is_local()),
-                    label="folder",
-                )
-            with gr.Column(scale=2):
-                name = worded(gr.Textbox(label=first("name"), max_length=80), label="name")
-                with gr.Row():
-                    trigger = worded(
-                        gr.Textbox(label=first("trigger"), placeholder=first("trigger_hint"), max_length=64),
-                        label="trigger",
-                    )
-                    class_word = worded(
-                        gr.Textbox("person", label=first("class_word"), max_length=64), label="class_word"
-                    )
-                with worded(gr.Accordion(first("options"), open=False), label="options"):
-                    keep = worded(gr.Slider(1, 10, 2, step=1, label=first("keep")), label="keep")
-                    size = worded(
-                        gr.Dropdown([512, 768, 1024, 1536], value=1024, label=first("size")), label="size"
-                    )
-                    small = worded(gr.Radio(_pairs("en", "small_drop", "small_keep"), value="small_drop", label=first("small")), label="small")  # noqa: E501  # fmt: skip
-                    format = worded(
-                        gr.Radio(["png", "jpeg"], value="png", label=first("format")), label="format"
-                    )
-                    style = worded(gr.Radio(_pairs("en", "prose", "tags"), value="prose", label=first("style")), label="style")  # noqa: E501  # fmt: skip
-                with gr.Row():
-                    go = worded(gr.Button(first("build"), variant="primary"), value="build")
-                    stop = worded(gr.Button(first("cancel"), interactive=False), value="cancel")
-        status = gr.HTML("", padding=False)
-        with gr.Row():
-            shown = worded(gr.Radio([], label=first("show"), visible=False, scale=4), label="show")
-            package = worded(gr.DownloadButton(first("download"), visible=False), label="download")
-            report = worded(gr.DownloadButton(first("report"), visible=False), label="report")
-        cards = gr.HTML(session.cards(None, "kept", "en"), padding=False)
-
-        results = [shown, package, report, cards]
-        watched = [status, version, timer, go, stop, *results]
-        options = [keep, size, small, format, style]
-
-        def finished(visit: Visit | None, language: str) -> list[Any]:
-            filters = session.filters(visit, language)
-            package_file = session.download(visit, "train_package.zip")
-            report_file = session.download(visit, "report.html")
-            return [
-                gr.update(choices=filters, value="kept", visible=bool(filters)),
-                gr.update(value=package_file, visible=package_file is not None),
-                gr.update(value=report_file, visible=report_file is not None),
-                session.cards(visit, "kept", language),
-            ]
-
-        def look(visit: Visit | None, seen: int, language: str) -> Any:
-            text, again, now = session.status(visit, language)
-            if now == seen and again:
-                return gr.skip()
-            state = [
-                text,
-                now,
-                gr.Timer(active=again),
-                gr.update(interactive=not again),
-                gr.update(interactive=again),
-            ]
-            return [*state, *([gr.skip()] * 4 if again else finished(visit, language))]
-
-        def begin(
-            visit: Visit | None, files: Any, folder: str, name: str, trigger: str, class_word: str,
-            keep: float, size: int, small: str, format: str, style: str, language: str,
-        ) -> Any:  # fmt: skip
-            try:
-                visit = session.start(
-                    visit, files, folder, name, trigger=trigger, class_word=class_word or "person",
-                    keep_per_cluster=int(keep), resolution=int(size), small_photos=small.removeprefix("small_"),
-                    image_format=format, caption_style=style, caption_language=language,
-                )  # fmt: skip
-            except LoraBuilderError as error:
-                gr.Warning(tr("no_input", language) if error.message == "no_input" else str(error))
-                return [visit, gr.skip(), gr.Timer(active=False)]
-            return [visit, None, gr.Timer(active=True)]
-
-        def reworded(visit: Visit | None, language: str, shown: str | None) -> list[Any]:
-            filters = session.filters(visit, language)
-            updates = [gr.update(**words(language)) for _, words in texts]
-            return [
-                _heading(language),
-                session.status(visit, language)[0],
-                gr.update(choices=_pairs(language, "small_drop", "small_keep")),
-                gr.update(choices=_pairs(language, "prose", "tags")),
-                gr.update(choices=filters),
-                session.cards(visit, shown or "kept", language),
-                *updates,
-            ]
-
-        quiet: dict[str, Any] = {
-            "show_progress": "hidden",
-            "concurrency_limit": None,
-            "api_visibility": "private",
-        }
-        go.click(
-            begin,
-            [visit, files, folder, name, trigger, class_word, *options, language],
-            [visit, files, timer],
-            **quiet,
-        )
-        stop.click(
-            session.cancel, [visit], None, queue=False, show_progress="hidden", api_visibility="private"
-        )
-        timer.tick(look, [visit, version, language], watched, **quiet)
-        shown.input(session.cards, [visit, shown, language], [cards], **quiet)
-        language.change(
-            reworded,
-            [visit, language, shown],
-            [heading, status, small, style, shown, cards, *(component for component, _ in texts)],
-            **quiet,
-        )
-        page.load(session.visit, [visit], [visit], **quiet).then(
-            look, [visit, version, language], watched, **quiet
-        )
-    return page
-
-
-def _word(key: str, language: str, session: Session) -> str:
-    return tr(key, language, mb=session.settings.max_upload_mb) if key == "photos" else tr(key, language)
-
-
-def _pairs(language: str, *keys: str) -> list[tuple[str, str]]:
-    return [(tr(key, language), key) for key in keys]
-
-
-def _heading(language: str) -> str:
-    return f"# {tr('title', language)}\n{tr('tagline', language)}"
+CLICK_LINK = "() => document.querySelector('#ldb-file a, a#ldb-file, button#ldb-file')?.click()"
+SHOW_PROGRESS = """() => document.querySelector('#ldb-progress')
+    ?.scrollIntoView({block: 'nearest', behavior: 'smooth'})"""
 
 
 def launch(settings: Settings) -> None:
-    """Serves the app until it is stopped; host and port are Gradio's own environment names."""
-    store = Store(settings.database)
-    page = build(Session(store, Jobs(store), settings))
-    page.queue(default_concurrency_limit=4).launch(
-        server_name=os.environ.get("GRADIO_SERVER_NAME", LOOPBACK[0]),
-        max_file_size=f"{settings.max_upload_mb}mb",
-        css_paths=[STYLE],
-        run_history=False,
-        show_error=False,
-        footer_links=[],
+    """Serves the app until it is stopped. Host and port: GRADIO_SERVER_NAME, GRADIO_SERVER_PORT."""
+    host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.data_dir / "uploads")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # `docker stop` ends it as Ctrl-C does
+    with Store(settings.database) as store:
+        jobs = Jobs(store, settings, pipeline.run)
+        try:
+            page = build(Desk(settings, store, jobs, is_local(host)))
+            _, address, _ = page.launch(
+                server_name=host,
+                share=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                ssr_mode=False,
+                run_history=False,
+                footer_links=[],
+                max_file_size=settings.max_upload_mb * 2**20,
+                theme=theme(),
+                css_paths=Path(__file__).with_name("style.css"),
+            )
+            print(f"{tr('title', 'en')} is open at {address} (Ctrl-C stops it)", flush=True)
+            page.block_thread()
+        finally:
+            jobs.close()
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can open the page."""
+    if os.environ.get("SPACE_ID"):
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def theme() -> Any:
+    """Quiet colours and the system's own fonts: no font is fetched from anywhere."""
+    return gr.themes.Soft(
+        primary_hue="indigo",
+        neutral_hue="slate",
+        font=["system-ui", "-apple-system", "Segoe UI", "Noto Sans CJK SC", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_padding="0",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_text_color="*body_text_color",
+        block_label_text_color_dark="*body_text_color",
     )
+
+
+def build(desk: Desk) -> gr.Blocks:
+    """The page, ready to launch."""
+    with gr.Blocks(
+        title=tr("title", "en"), analytics_enabled=False, fill_width=False, delete_cache=(3600, CACHE_AGE_S)
+    ) as blocks:
+        _Page(desk).wire(blocks)
+    return blocks
+
+
+class _Page:
+    """The components, top to bottom, and what each does."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._memory()
+        self._top()
+        self._photos_step()
+        self._build_step()
+        self._results_step()
+        self.timer = gr.Timer(TICK_S, active=False)
+
+    # Layout
+
+    def _memory(self) -> None:
+        def note(key: str, default: Any = None) -> gr.BrowserState:
+            return gr.BrowserState(default, storage_key=f"ldb-{key}", secret=BROWSER_SECRET)
+
+        self.owner, self.project, self.saved_form = note("owner"), note("project"), note("form")
+        self.saved_language = note("language")
+        self.seen = gr.State(("", -1))
+        self.page = gr.State(0)
+
+    def _top(self) -> None:
+        with gr.Row(elem_classes="ldb-top"):
+            self.header = gr.HTML(presenters.header("en"))
+            self.language = gr.Radio(
+                [(name, code) for code, name in LANGUAGES.items()],
+                value="en",
+                label=tr("language", "en"),
+                show_label=False,
+                container=False,
+                elem_id="ldb-language",
+                elem_classes="ldb-language",
+            )
+
+    def _photos_step(self) -> None:
+        settings = self.desk.settings
+        self.photos_intro = gr.HTML()
+        self.upload = gr.File(file_count="multiple", elem_id="ldb-upload", height=180)
+        self.folder = gr.Textbox(visible=self.desk.local, max_lines=1, elem_id="ldb-folder")
+        with gr.Row():
+            self.name = gr.Textbox(max_lines=1, max_length=80, elem_id="ldb-name", min_width=200)
+            self.trigger = gr.Textbox(settings.trigger, max_lines=1, max_length=64, min_width=200)
+            self.class_word = gr.Textbox(settings.class_word, max_lines=1, max_length=64, min_width=200)
+        with gr.Accordion(open=False) as self.accordion:
+            with gr.Row():
+                self.keep_per_cluster = gr.Slider(1, 10, settings.keep_per_cluster, step=1, min_width=240)
+                sizes = sorted({*SIZES, settings.resolution})
+                self.resolution = gr.Dropdown(
+                    [(f"{side} × {side}", side) for side in sizes], value=settings.resolution, min_width=240
+                )
+                self.small_photos = gr.Radio(value=settings.small_photos, min_width=240)
+            with gr.Row():
+                self.image_format = gr.Radio(
+                    [("PNG", "png"), ("JPEG", "jpeg")], value=settings.image_format, min_width=240
+                )
+                self.caption_style = gr.Radio(value=settings.caption_style, min_width=240)
+                self.caption_language = gr.Radio(
+                    [(name, code) for code, name in LANGUAGES.items()],
+                    value=settings.caption_language,
+                    min_width=240,
+                )
+        self.form = {
+            "trigger": self.trigger,
+            "class_word": self.class_word,
+            "keep_per_cluster": self.keep_per_cluster,
+            "resolution": self.resolution,
+            "small_photos": self.small_photos,
+            "image_format": self.image_format,
+            "caption_style": self.caption_style,
+            "caption_language": self.caption_language,
+        }
+
+    def _build_step(self) -> None:
+        self.hint = gr.HTML()
+        with gr.Row():
+            self.build = gr.Button(variant="primary", interactive=False, elem_id="ldb-build", scale=3)
+            self.cancel = gr.Button(variant="stop", visible=False, elem_id="ldb-cancel", scale=1)
+        self.notice = gr.HTML(visible=False, elem_id="ldb-notice")
+        self.progress = gr.HTML(visible=False, elem_id="ldb-progress")
+
+    def _results_step(self) -> None:
+        self.results_heading = gr.HTML()
+        self.earlier = gr.Dropdown([], visible=False, filterable=False, elem_id="ldb-earlier")
+        self.summary = gr.HTML(elem_id="ldb-summary")
+        with gr.Column(visible=False) as self.results:
+            with gr.Row():
+                self.zip = gr.Button(variant="primary", elem_id="ldb-zip", min_width=220)
+                self.report = gr.Button(elem_id="ldb-report", min_width=220)
+            self.group = gr.Radio([], elem_id="ldb-group")
+            self.grid = gr.HTML(elem_id="ldb-grid")
+            with gr.Row(visible=False, elem_classes="ldb-pager") as self.pager:
+                self.previous = gr.Button(size="sm", min_width=80)
+                self.place = gr.HTML()
+                self.next = gr.Button(size="sm", min_width=80)
+        self.file = gr.DownloadButton(visible="hidden", elem_id="ldb-file")
+
+    # Wiring
+
+    def wire(self, blocks: gr.Blocks) -> None:
+        who = [self.project, self.owner, self.language]
+        view = [self.group, self.page]
+        changing = self._changing()
+        blocks.load(
+            self.load,
+            [self.owner, self.project, self.saved_language, self.saved_form],
+            [*changing, *self._worded(), *self.form.values(), self.owner, self.language, self.saved_language],
+            **SILENT,
+        )
+        start = self.build.click(
+            self.start,
+            [*who, self.upload, self.folder, self.name, *self.form.values()],
+            [*changing, self.upload],
+            **SILENT,
+        )
+        start.then(None, js=SHOW_PROGRESS)
+        self.cancel.click(self.stop, who, [self.progress, self.cancel], **{**SILENT, "queue": False})
+        self.timer.tick(self.tick, [*who, self.seen, *view], changing, **SILENT)
+        self.language.input(
+            self.relabel, [*who, *view], [*changing, *self._worded(), self.saved_language], **SILENT
+        )
+        self.earlier.input(self.open, [self.earlier, self.owner, self.language], changing, **SILENT)
+        shown = [self.grid, self.page, self.pager, self.place, self.previous, self.next]
+        self.group.input(self.browse, [*who, self.group, gr.State(0)], shown, **SILENT)
+        self.previous.click(self.turn(-1), [*who, *view], shown, **SILENT)
+        self.next.click(self.turn(1), [*who, *view], shown, **SILENT)
+        files: list[tuple[Any, Deliverable]] = [(self.zip, "train_package.zip"), (self.report, "report.html")]
+        for button, what in files:
+            fetched = button.click(self.fetch(what), who, [self.file, self.notice], **SILENT)
+            fetched.success(None, js=CLICK_LINK)
+        for control in self.form.values():
+            control.change(None, list(self.form.values()), self.saved_form, js="(...values) => [values]")
+
+    def _changing(self) -> list[Any]:
+        """What a run changes."""
+        return [
+            self.project, self.seen, self.page, self.timer, self.hint, self.build, self.cancel, self.notice,
+            self.progress, self.earlier, self.summary, self.results, self.group, self.grid, self.pager,
+            self.place, self.previous, self.next,
+        ]  # fmt: skip
+
+    def _worded(self) -> list[Any]:
+        return list(self.words("en"))
+
+    # Handlers
+
+    def load(self, owner: Any, project_id: Any, language: Any, form: Any, request: gr.Request) -> Updates:
+        """The page as this visitor left it."""
+        known = isinstance(owner, str) and len(owner) >= 20
+        owner = owner if known else new_owner()
+        if language not in LANGUAGES:
+            language = preferred(request.headers.get("accept-language"))
+        updates: Updates = {self.owner: owner, self.saved_language: language}
+        project = self.desk.mine(project_id, owner) if isinstance(project_id, str) else None
+        updates |= self.words(language) | self.view(project, owner, language)
+        updates[self.language] = _with_value(updates[self.language], language)
+        if isinstance(form, list) and len(form) == len(self.form):
+            for component, value in zip(self.form.values(), form, strict=True):
+                updates[component] = _with_value(updates.get(component), value)
+        return updates
+
+    def start(
+        self, project_id: Any, owner: Any, language: str, uploads: Any, folder: str, name: str, *form: Any
+    ) -> Updates:
+        current = self.desk.mine(project_id, owner)
+        try:
+            settings = self.desk.adjusted(dict(zip(self.form, form, strict=True)))
+            project = self.desk.open_project(
+                owner, uploads or [], folder or "", name or "", current, language
+            )
+            self.desk.jobs.start(project, settings)
+        except LoraBuilderError as error:
+            return {self.notice: _shown(presenters.notice(error.message, error.remedy))}
+        return self.view(project, owner, language) | {self.upload: None}
+
+    def stop(self, project_id: Any, owner: Any, language: str) -> Updates:
+        project = self.desk.mine(project_id, owner)
+        job = self.desk.jobs.latest(project.id) if project else None
+        if project is None or job is None:
+            return {self.cancel: gr.update(visible=False)}
+        self.desk.jobs.cancel(job)
+        return {
+            self.progress: self._progress(project, job, language),
+            self.cancel: gr.update(interactive=False),
+        }
+
+    def tick(
+        self, project_id: Any, owner: Any, language: str, seen: Any, group: Any, page: int
+    ) -> Updates | Any:
+        """What is new since the version that the page has seen."""
+        project = self.desk.mine(project_id, owner)
+        job = self.desk.jobs.latest(project.id) if project else None
+        snapshot = self.desk.jobs.snapshot(job) if job else None
+        if project is None or job is None or snapshot is None:
+            return {self.timer: gr.Timer(active=False)}
+        if tuple(seen) == (job, snapshot.version):
+            return gr.skip()
+        if snapshot.finished:
+            return self.view(project, owner, language, group, page)
+        return {self.seen: (job, snapshot.version), self.progress: self._progress(project, job, language)}
+
+    def relabel(self, project_id: Any, owner: Any, language: str, group: Any, page: int) -> Updates:
+        project = self.desk.mine(project_id, owner)
+        view = self.view(project, owner, language, group, page)
+        return self.words(language) | view | {self.saved_language: language}
+
+    def open(self, project_id: Any, owner: Any, language: str) -> Updates:
+        return self.view(self.desk.mine(project_id, owner), owner, language)
+
+    def browse(self, project_id: Any, owner: Any, language: str, group: Any, page: int) -> Updates:
+        project = self.desk.mine(project_id, owner)
+        if project is None:
+            return {self.grid: presenters.notice(tr("not_yours", language), tr("not_yours_remedy", language))}
+        decisions = self.desk.store.decisions(project.id)
+        group = presenters.chosen_group(decisions, group)
+        count = len(presenters.members(decisions, group))
+        last = presenters.last_page(count)
+        page = min(max(0, int(page)), last)
+        label = presenters.page_label(count, page, language)
+        return {
+            self.grid: presenters.grid(decisions, group, page, language, self.desk.picture),
+            self.page: page,
+            self.pager: gr.update(visible=bool(label)),
+            self.place: presenters.hint(label),
+            self.previous: gr.update(value=tr("previous", language), interactive=page > 0),
+            self.next: gr.update(value=tr("next", language), interactive=page < last),
+        }
+
+    def turn(self, step: int) -> Any:
+        def turn(project_id: Any, owner: Any, language: str, group: Any, page: int) -> Updates:
+            return self.browse(project_id, owner, language, group, page + step)
+
+        return turn
+
+    def fetch(self, what: Deliverable) -> Any:
+        def fetch(project_id: Any, owner: Any, language: str) -> Updates:
+            project = self.desk.mine(project_id, owner)
+            try:
+                if project is None:
+                    raise LoraBuilderError(tr("not_yours", language), tr("not_yours_remedy", language))
+                path = self.desk.deliver(project, what, language)
+            except LoraBuilderError as error:
+                return {
+                    self.file: None,
+                    self.notice: _shown(presenters.notice(error.message, error.remedy)),
+                }
+            return {self.file: str(path), self.notice: _shown("")}
+
+        return fetch
+
+    # What is shown
+
+    def view(
+        self, project: Project | None, owner: Any, language: str, group: Any = None, page: int = 0
+    ) -> Updates:
+        """Everything that depends on the visitor's project."""
+        job = self.desk.jobs.latest(project.id) if project else None
+        snapshot = self.desk.jobs.snapshot(job) if job else None
+        busy = snapshot is not None and not snapshot.finished
+        mine = self.desk.all_mine(owner)
+        hint = tr("again", language, name=project.name) if project else tr("fresh", language)
+        updates: Updates = {
+            self.project: project.id if project else None,
+            self.seen: (job, snapshot.version) if snapshot else ("", -1),
+            self.timer: gr.Timer(active=busy),
+            self.hint: presenters.heading(2, "build", language) + ("" if busy else presenters.hint(hint)),
+            self.build: gr.update(interactive=not busy, value=tr("build", language)),
+            self.cancel: gr.update(visible=busy, interactive=True, value=tr("cancel", language)),
+            self.notice: _shown(""),
+            self.progress: self._progress(project, job, language) if project and job else _shown(""),
+            self.earlier: gr.update(
+                choices=presenters.projects(mine),
+                value=project.id if project else None,
+                visible=len(mine) > 1 and not busy,
+                label=tr("earlier", language),
+            ),
+        }
+        return updates | self._outcome(project, busy, bool(job), language, group, page)
+
+    def _outcome(
+        self, project: Project | None, busy: bool, told: bool, language: str, group: Any, page: int
+    ) -> Updates:
+        """The results, or what stands in their place."""
+        decisions = self.desk.store.decisions(project.id) if project and not busy else []
+        if project is None or not decisions:
+            message = tr("running" if busy else "empty", language)
+            if project is not None and not busy and not told:
+                message = tr("interrupted", language, name=project.name)
+            return {self.summary: presenters.hint(message), self.results: gr.update(visible=False)}
+        group = presenters.chosen_group(decisions, group)
+        folder = project.folder if self.desk.local else None
+        return {
+            self.summary: presenters.summary(decisions, language, folder),
+            self.results: gr.update(visible=True),
+            self.group: gr.update(
+                choices=presenters.filters(decisions, language), value=group, label=tr("show", language)
+            ),
+        } | self.browse(project.id, project.owner, language, group, page)
+
+    def _progress(self, project: Project, job: str, language: str) -> Any:
+        snapshot = self.desk.jobs.snapshot(job)
+        if snapshot is None:
+            return _shown("")
+        picture = self.desk.photo_in_hand(project, snapshot.photo)
+        return _shown(presenters.progress(snapshot, language, picture, self.desk.jobs.stopping(job)))
+
+    def words(self, language: str) -> Updates:
+        """Every text that depends on the language alone."""
+
+        def t(key: str) -> str:
+            return tr(key, language)
+
+        def label(key: str, **more: Any) -> Any:
+            return gr.update(label=t(key), **more)
+
+        return {
+            self.header: presenters.header(language),
+            self.photos_intro: presenters.heading(1, "photos", language)
+            + presenters.promise(language, self.desk.local, self.desk.settings.max_upload_mb),
+            self.upload: label("upload"),
+            self.folder: label("folder", info=t("folder_info"), placeholder=t("folder_example")),
+            self.name: label("name", info=t("name_info"), placeholder=t("name_example")),
+            self.trigger: label("trigger", info=t("trigger_info"), placeholder="ohwx"),
+            self.class_word: label("class_word", info=t("class_info")),
+            self.accordion: label("settings"),
+            self.keep_per_cluster: label("keep_per_cluster"),
+            self.resolution: label("resolution"),
+            self.small_photos: label(
+                "small_photos", choices=[(t("small_drop"), "drop"), (t("small_keep"), "keep")]
+            ),
+            self.image_format: label("image_format"),
+            self.caption_style: label(
+                "caption_style", choices=[(t("style_prose"), "prose"), (t("style_tags"), "tags")]
+            ),
+            self.caption_language: label("caption_language"),
+            self.results_heading: presenters.heading(3, "results", language),
+            self.zip: gr.update(value=t("download_zip")),
+            self.report: gr.update(value=t("download_report")),
+            self.language: gr.update(label=t("language")),
+        }
+
+
+def _shown(html: str) -> Any:
+    """That HTML, or no empty gap in its place."""
+    return gr.update(value=html, visible=bool(html))
+
+
+def _with_value(update: Any, value: Any) -> Any:
+    """The same update of a component, and a value."""
+    return {**update, "value": value} if isinstance(update, dict) else value

@@ -6,6 +6,7 @@ File names, captions and sentences are hostile text: `text()` is the only way th
 from __future__ import annotations
 
 import html
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from typing import TypeAlias
 from lora_builder.explain import detail, printable, title
 from lora_builder.jobs import Snapshot, StageProgress, State
 from lora_builder.records import Decision, Photo, Reason, Source, Stage, Verdict
+from lora_builder.store import Project
 from lora_builder.ui.texts import tr
 
 Picture: TypeAlias = Callable[[str], str]
@@ -34,7 +36,8 @@ def text(value: str) -> str:
 
 def heading(number: int, key: str, language: str) -> str:
     """The title of a step."""
-    return f'<h2 class="ldb-step"><span aria-hidden="true">{number}</span>{text(tr(f"step_{key}", language))}</h2>'
+    words = text(tr(f"step_{key}", language))
+    return f'<h2 class="ldb-step"><span aria-hidden="true">{number}</span>{words}</h2>'
 
 
 def header(language: str) -> str:
@@ -67,15 +70,12 @@ def progress(snapshot: Snapshot, language: str, picture: str = "", stopping: boo
     """A bar a stage, the photo in hand, and how it ended; `picture` is a `data:` URI."""
     known = {entry.stage: entry for entry in snapshot.stages}
     current = snapshot.stages[-1].stage if snapshot.stages else None
-    done = snapshot.state is State.DONE
     rows = "".join(
-        _bar(stage, known.get(stage), stage is current and not snapshot.finished, done, language)
-        for stage in Stage
+        _bar(stage, known.get(stage), stage is current and not snapshot.finished, language) for stage in Stage
     )
-    parts = [
-        _status(snapshot, language, stopping),
-        f'<ol class="ldb-bars" aria-label="{text(tr("progress", language))}">{rows}</ol>',
-    ]
+    parts = [_status(snapshot, language, stopping)]
+    if snapshot.stages and snapshot.state is not State.DONE:
+        parts.append(f'<ol class="ldb-bars" aria-label="{text(tr("progress", language))}">{rows}</ol>')
     if picture and not snapshot.finished:
         name = text(PurePosixPath(snapshot.photo).name)
         parts.append(f'<div class="ldb-now"><img src="{picture}" alt=""><span>{name}</span></div>')
@@ -109,10 +109,10 @@ def _pace(snapshot: Snapshot, language: str) -> str:
     return " · ".join(words)
 
 
-def _bar(stage: Stage, entry: StageProgress | None, active: bool, done: bool, language: str) -> str:
+def _bar(stage: Stage, entry: StageProgress | None, active: bool, language: str) -> str:
     total = entry.total if entry else 0
     count = entry.done if entry else 0
-    share = 100 * count / total if total else (100.0 if entry and not active or done else 0.0)
+    share = 100 * count / total if total else (100.0 if entry and not active else 0.0)
     whole = share >= 100
     mark = "active" if active and not whole else "whole" if whole else "waiting"
     label = text(tr(f"stage_{stage.value}", language))
@@ -135,6 +135,14 @@ def summary(decisions: Sequence[Decision], language: str, folder: Path | None) -
     elif folder is not None:
         lines.append(hint(tr("saved_in", language, folder=str(folder))))
     return "".join(lines)
+
+
+def projects(projects: Sequence[Project]) -> list[tuple[str, str]]:
+    """A visitor's projects to choose from, as (name and day, id)."""
+    return [
+        (f"{printable(p.name)} · {time.strftime('%Y-%m-%d %H:%M', time.localtime(p.created_at))}", p.id)
+        for p in projects
+    ]
 
 
 def filters(decisions: Sequence[Decision], language: str) -> list[tuple[str, str]]:
@@ -212,7 +220,8 @@ def _card(decision: Decision, by_name: Mapping[str, Decision], language: str, pi
     name = text(decision.source)
     badge = text(title(decision.reason, language))
     caption = (
-        f'<p class="caption"><span class="sr">{text(tr("caption", language))}: </span>{text(decision.caption)}</p>'
+        f'<p class="caption"><span class="sr">{text(tr("caption", language))}: </span>'
+        f"{text(decision.caption)}</p>"
         if decision.caption
         else ""
     )

@@ -38,6 +38,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "folder_example": ("/home/ann/photos", "/home/ann/photos"),
     "name": ("Name of the dataset", "数据集名称"),
     "name_example": ("Ann", "小安"),
+    "name_info": ("For you; it also names the downloads.", "供您辨认，也用于下载的文件名。"),
     "trigger": ("Trigger word", "触发词"),
     "trigger_info": ("A rare word that will call this person.", "用来唤出此人的少见词。"),
     "class_word": ("Who it is", "人物类别"),
@@ -122,6 +123,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "page": ("{first}–{last} of {total}", "第 {first}–{last} 张，共 {total} 张"),
     "caption": ("Caption", "描述"),
     # What can go wrong before a run
+    "unnamed": ("Dataset of {day}", "{day} 的数据集"),
     "no_photos": ("No photos were chosen.", "尚未选择照片。"),
     "no_photos_remedy": ("Add photos or a ZIP above first.", "请先在上方添加照片或 ZIP。"),
     "no_folder": ("There is no folder or ZIP at that path.", "该路径下没有文件夹或 ZIP。"),
