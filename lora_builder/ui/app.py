@@ -92,6 +92,14 @@ def theme() -> Any:
         font=["system-ui", "-apple-system", "Segoe UI", "Noto Sans CJK SC", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
+        block_border_width="1px",
+        block_shadow="none",
+        input_border_width="1px",
+        input_border_color="*neutral_300",
+        input_shadow="none",
+        checkbox_label_border_width="1px",
+        checkbox_label_border_color="*neutral_300",
+        button_secondary_border_color="*neutral_300",
         block_title_background_fill="transparent",
         block_title_background_fill_dark="transparent",
         block_title_text_color="*body_text_color",
@@ -138,7 +146,7 @@ class _Page:
 
     def _top(self) -> None:
         with gr.Row(elem_classes="ldb-top"):
-            self.header = gr.HTML(presenters.header("en"))
+            self.header = gr.HTML(presenters.header("en"), elem_classes="ldb-header")
             self.language = gr.Radio(
                 [(name, code) for code, name in LANGUAGES.items()],
                 value="en",
