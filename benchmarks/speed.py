@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from lora_builder.decode import read_photo
 from lora_builder.errors import UnreadablePhoto
 from lora_builder.ingest import list_sources
-from lora_builder.measure import MESH_FACE_SIDE, MESH_FACES, body_regions
+from lora_builder.measure import MESH_FACE_SIDE, MESH_FACES, MOST_FACES, body_regions
 from lora_builder.models import load_body_model, load_face_model, warm_up
 from lora_builder.records import Box, Stage
 from lora_builder.settings import Settings, load
@@ -47,10 +47,12 @@ def floor(paths: list[Path], settings: Settings) -> dict[str, float]:
             decoded = timed("decode", read_photo, path, settings.analysis_max_side, settings)
         except UnreadablePhoto:
             continue
-        found = timed("find faces", faces.find, decoded.pixels)
+        found = sorted(timed("find faces", faces.find, decoded.pixels), key=lambda f: -f.box.area)[
+            :MOST_FACES
+        ]
         for face in found:
             timed("embed", faces.embed, decoded.pixels, face.landmarks)
-        for face in sorted(found, key=lambda f: -f.box.area)[:MESH_FACES]:
+        for face in found[:MESH_FACES]:
             if min(face.box.width, face.box.height) >= MESH_FACE_SIDE:
                 timed("mesh", bodies.mesh, decoded.pixels, face.box)
         height, width = decoded.pixels.shape[:2]

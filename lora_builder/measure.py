@@ -80,7 +80,7 @@ SHOULDERS, HIPS, KNEES = (11, 12), (23, 24), (25, 26)
 SEEN, TORSO_SEEN = 0.5, 0.8
 """MediaPipe's visibility from which a landmark counts as seen, and as plainly seen."""
 
-FACE_SHARE = 0.18
+CLOSE_UP = 0.36
 """A face taller than this share of the picture, with no hips in it, is a close-up."""
 
 
@@ -187,7 +187,7 @@ def shot(measurement: Measurement, subject: int | None) -> Shot:
             return Shot.BODY
         if inside[list(HIPS)].any():
             return Shot.BUST
-    return Shot.FACE if face.box.height > 2 * FACE_SHARE * measurement.height else Shot.BUST
+    return Shot.FACE if face.box.height > CLOSE_UP * measurement.height else Shot.BUST
 
 
 def body_regions(faces: list[Box], width: int, height: int) -> list[Box]:

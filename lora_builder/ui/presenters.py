@@ -24,6 +24,9 @@ Picture: TypeAlias = Callable[[str], str]
 PAGE_SIZE = 60
 """Cards at a time: about half a megabyte of thumbnails."""
 
+MANY_SMALL = 0.25
+"""Share of photos lost for their size from which the page says what would win them."""
+
 REPEATS = frozenset({Reason.EXACT_DUPLICATE.value, Reason.NEAR_DUPLICATE.value, Reason.SAME_SHOT.value})
 
 _TEMPLATE_MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "${}`"})
@@ -94,7 +97,9 @@ def _status(snapshot: Snapshot, language: str, stopping: bool) -> str:
         line = tr("stopping", language) if stopping else _pace(snapshot, language)
     else:
         line = tr(snapshot.state.value, language)
-    return f'<p class="ldb-status" role="status">{text(line)}</p>'
+    # Only what happens once is read out: a pace that changes every second would never let anybody hear.
+    live = "" if snapshot.state is State.RUNNING else ' role="status"'
+    return f'<p class="ldb-status"{live}>{text(line)}</p>'
 
 
 def _pace(snapshot: Snapshot, language: str) -> str:
@@ -134,6 +139,9 @@ def summary(decisions: Sequence[Decision], language: str, folder: Path | None) -
         lines.append(notice(tr("none_kept", language)))
     elif folder is not None:
         lines.append(hint(tr("saved_in", language, folder=str(folder))))
+    small = sum(decision.reason == Reason.TOO_SMALL.value for decision in decisions)
+    if kept and small > MANY_SMALL * len(decisions):
+        lines.append(hint(tr("many_small", language, count=small)))
     return "".join(lines)
 
 

@@ -108,6 +108,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "No photo was kept. The reasons below say why; a smaller size in the settings often helps.",
         "没有保留任何照片，原因见下方；在设置中选择较小的尺寸往往有帮助。",
     ),
+    "many_small": (
+        "{count} photos are too small for the chosen size: a smaller size wins them.",
+        "有 {count} 张照片达不到所选尺寸：选择较小的边长，或按较小尺寸保留，即可留住它们。",
+    ),
     "saved_in": ("Saved in {folder}", "保存位置：{folder}"),
     "download_zip": ("Download the training package", "下载训练包"),
     "download_report": ("Download the report", "下载报告"),

@@ -12,6 +12,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -66,14 +67,23 @@ def photos(tmp_path: Path, portrait: Image.Image) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def watch(page: Any, address: str) -> list[str]:
+    """Collects what must never happen: script errors, hostile scripts, requests to other hosts."""
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: (faults.append(f"a script ran: {dialog.message}"), dialog.dismiss()))
+    page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+    own = (address, "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(own) else faults.append(request.url))
+    return faults
+
+
 def test_from_upload_to_download(address: str, photos: list[Path], tmp_path: Path) -> None:
     """Upload, watch, look at kept and dropped, change the language, reload, download the ZIP."""
     with playwright.sync_playwright() as engine:
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: faults.append(f"a script ran: {dialog.message}"))
+        faults = watch(page, address)
         page.goto(address)
         page.locator("input[type=file]").first.set_input_files(photos)
         page.get_by_label("Trigger word").fill("ohwx")
@@ -106,5 +116,39 @@ def test_from_upload_to_download(address: str, photos: list[Path], tmp_path: Pat
         other.get_by_role("button", name="Build the dataset").wait_for()
         time.sleep(2)
         assert other.locator(".ldb-card").count() == 0
+        assert faults == []
+        browser.close()
+
+
+def test_a_stopped_run_goes_on_where_it_was(address: str, photos: list[Path], tmp_path: Path) -> None:
+    """Without photos there is a plain sentence; Stop stops; a reload forgets nothing; Build goes on."""
+    archive = tmp_path / "holiday.zip"
+    with zipfile.ZipFile(archive, "w") as package:
+        for path in photos:
+            package.write(path, f"{HOSTILE}/{path.name}")
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        faults = watch(page, address)
+        page.goto(address)
+        build = page.get_by_role("button", name="Build the dataset")
+        build.click()
+        page.get_by_role("alert").get_by_text("No photos were chosen").wait_for()
+
+        page.locator("input[type=file]").first.set_input_files(archive)
+        page.locator(".file-preview", has_text="holiday").wait_for()
+        page.get_by_label("Trigger word").fill("ohwx")
+        build.click()
+        page.get_by_role("progressbar").first.wait_for()
+        page.reload()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("What was done is kept").wait_for(timeout=60_000)
+        page.get_by_text("“holiday”").wait_for()
+        assert page.get_by_label("Trigger word").input_value() == "ohwx"
+
+        build.click()
+        page.get_by_text("Kept (1)").wait_for(timeout=120_000)
+        page.get_by_text("Left out (2)").click()
+        page.locator(".ldb-card", has_text="copy.jpg").wait_for()
         assert faults == []
         browser.close()

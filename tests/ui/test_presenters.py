@@ -114,7 +114,7 @@ def test_groups_count_every_photo_once() -> None:
         decision("5", Reason.BY_USER, verdict="kept"),
         decision("6", Reason.BY_USER),
     ]
-    choices = dict((value, label) for label, value in presenters.filters(decisions, "en"))
+    choices = {value: label for label, value in presenters.filters(decisions, "en")}
     assert choices["kept"] == "Kept (2)"
     assert choices["dropped"] == "Left out (4)"
     assert choices["blurry"] == "Blurry (2)"
@@ -128,6 +128,13 @@ def test_where_nothing_is_kept_the_reasons_come_first() -> None:
     assert presenters.chosen_group(decisions, None) == "dropped"
     assert presenters.chosen_group([*decisions, decision("2")], "gone") == "kept"
     assert 'role="alert"' in presenters.summary(decisions, "en", None)
+
+
+def test_photos_lost_for_their_size_can_be_won() -> None:
+    """Where many photos are too small, the page names the setting that keeps them."""
+    decisions = [decision("1"), *(decision(f"s{n}", Reason.TOO_SMALL) for n in range(3))]
+    assert "3 photos are too small" in presenters.summary(decisions, "en", None)
+    assert "too small" not in presenters.summary([decision(str(n)) for n in range(4)], "en", None)
 
 
 def test_a_duplicate_stands_beside_the_kept_photo() -> None:
