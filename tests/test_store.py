@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_builder.errors import StoreUnavailable
-from lora_builder.measurement_codec import decode, encode
 from lora_builder.records import Box, Decision, Measurement, Override, Photo, Rejected, Source
 from lora_builder.store import Store
+from lora_builder.store.measurement_codec import decode, encode
 from tests.made import body, face, measurement
 
 

@@ -1,7 +1,4 @@
-"""The only door to the database: projects, photos, measurements, decisions and overrides.
-
-SQLite by default, PostgreSQL by URL; the schema is Alembic's (`migrations/`).
-"""
+"""Projects, their photos, measurements by content, decisions, and what the user decided."""
 
 from __future__ import annotations
 
@@ -13,23 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from sqlalchemy.dialects import postgresql, sqlite
 
-from lora_builder.errors import StoreUnavailable
-from lora_builder.measurement_codec import decode, encode
 from lora_builder.records import Box, Decision, Look, Override, Photo, Rejected, Source
-
-HEAD = "0001"
-"""The newest revision in migrations/versions."""
+from lora_builder.store.database import open_database, upsert
+from lora_builder.store.measurement_codec import decode, encode
 
 BATCH = 500
 """Keys a query: below every database's limit on parameters."""
-
-BUSY_TIMEOUT_S = 30
-
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 _projects = sa.table("projects", *map(sa.column, ("id", "name", "folder", "input", "owner", "created_at")))
 _photos = sa.table(
@@ -64,22 +51,7 @@ class Store:
     """A database at `url`, brought to the newest schema. Raises StoreUnavailable."""
 
     def __init__(self, url: str) -> None:
-        parsed = sa.make_url(url)
-        if parsed.drivername in ("postgres", "postgresql"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        try:
-            if parsed.get_backend_name() == "sqlite" and parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            self._engine = sa.create_engine(parsed)
-            if parsed.get_backend_name() == "sqlite":
-                sa.event.listen(self._engine, "connect", _careful)
-            self._upgrade()
-        except (sa.exc.SQLAlchemyError, OSError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise StoreUnavailable(
-                f"The database {parsed.render_as_string(hide_password=True)} cannot be opened: {reason}.",
-                "Check DATABASE_URL, LORA_DATA_DIR and the disk.",
-            ) from error
+        self._engine = open_database(url)
 
     def __enter__(self) -> Store:
         return self
@@ -150,7 +122,7 @@ class Store:
             rows.append({"sha256": sha256, "recipe": recipe, "facts": facts, "arrays": arrays})
         if rows:
             with self._engine.begin() as connection:
-                self._upsert(connection, _measurements, rows, ("sha256", "recipe"))
+                upsert(connection, _measurements, rows, ("sha256", "recipe"))
 
     def save_photos(
         self, project_id: str, photos: Iterable[Photo], problems: Iterable[tuple[str, Rejected]]
@@ -233,35 +205,6 @@ class Store:
             connection.execute(table.delete().where(table.c.project_id == project_id))
             if rows:
                 connection.execute(table.insert(), rows)
-
-    def _upsert(
-        self,
-        connection: sa.Connection,
-        table: sa.TableClause,
-        rows: list[dict[str, Any]],
-        keys: tuple[str, ...],
-    ) -> None:
-        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table)
-        changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changed), rows)
-
-    def _upgrade(self) -> None:
-        with self._engine.begin() as connection:
-            if sa.inspect(connection).has_table("alembic_version"):
-                version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-                if version == HEAD:
-                    return
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-
-
-def _careful(connection: Any, _: object) -> None:
-    """WAL: readers do not wait for the writer. FULL: what was committed survives a power cut."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _project(row: Any, input: Path | None = None) -> Project:
