@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lora_builder.records import Box, Decision, Look, Override, Photo, Rejected, Source
+from lora_builder.store.captions import Answers, Captions, Ledger, Templates
 from lora_builder.store.database import open_database, upsert
 from lora_builder.store.measurement_codec import decode, encode
 
@@ -52,6 +53,10 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._engine = open_database(url)
+        self.captions = Captions(self._engine)
+        self.answers = Answers(self._engine)
+        self.ledger = Ledger(self._engine)
+        self.templates = Templates(self._engine)
 
     def __enter__(self) -> Store:
         return self
@@ -98,6 +103,7 @@ class Store:
         with self._engine.begin() as connection:
             for table in (_photos, _decisions, _overrides):
                 connection.execute(table.delete().where(table.c.project_id == id))
+            Captions.forget_project(connection, id)
             connection.execute(_projects.delete().where(_projects.c.id == id))
 
     def looks(self, sha256s: Iterable[str], recipe: str) -> dict[str, Look]:
