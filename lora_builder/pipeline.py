@@ -7,11 +7,10 @@ the store, crops on disk), by a key that names everything its result depends on,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -43,16 +42,13 @@ from lora_builder.records import (
 )
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
-from lora_builder.workers import each, worker_count
+from lora_builder.workers import Workers, worker_count
 
 ALL = tuple(Stage)
 """Every stage, in order."""
 
 SAVE_EVERY = 16
 """Measurements a transaction: a kill loses at most these, and commits stay rare."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 CACHE = ".cache"
 """Folder in a project's folder for finished crops, by key."""
@@ -65,6 +61,7 @@ class _Job:
     store: Store
     project: Project
     settings: Settings
+    workers: Workers
     cancelled: Callable[[], bool]
     photos: list[Photo] = field(default_factory=list)
     problems: list[tuple[str, Rejected]] = field(default_factory=list)
@@ -104,7 +101,6 @@ def run(
     Raises LoraBuilderError for what the user can mend, Cancelled when `cancelled()` turns true.
     """
     last = max((ALL.index(stage) for stage in stages), default=-1)
-    job = _Job(store, project, settings, cancelled, overrides=store.overrides(project.id))
     steps: list[tuple[Stage, Callable[[_Job], Iterator[Event]]]] = [
         (Stage.INGEST, _ingest if Stage.INGEST in stages else _recall),
         (Stage.MEASURE, _measure),
@@ -114,7 +110,9 @@ def run(
         (Stage.CAPTION, _caption),
         (Stage.PACK, functools.partial(_pack, dry_run=dry_run)),
     ]
-    with _locked(project.folder):
+    workers = Workers(worker_count(settings), settings.photo_timeout_s, cancelled)
+    with _locked(project.folder), workers:
+        job = _Job(store, project, settings, workers, cancelled, overrides=store.overrides(project.id))
         for stage, step in steps[: last + 1]:
             if not (dry_run and stage is Stage.CROP):
                 yield from step(job)
@@ -146,7 +144,7 @@ def _ingest(job: _Job) -> Iterator[Event]:
     problems = list(listing.problems)
     yield job.event(Stage.INGEST, 0, total)
     work = functools.partial(identify, settings=job.settings)
-    for source, result in _each(job, work, listing.sources, processes=False):
+    for source, result in job.workers.here(work, listing.sources):
         if isinstance(result, Photo):
             job.photos.append(result)
         else:
@@ -182,7 +180,7 @@ def _measure(job: _Job) -> Iterator[Event]:
     try:
         work = functools.partial(measure.measure, settings=job.settings)
         load = functools.partial(warm_up, job.settings)
-        for photo, look in _each(job, work, missing, prepare=load):
+        for photo, look in job.workers.each(work, missing, warm_up=load):
             batch[photo.sha256] = job.looks[photo.sha256] = look
             if len(batch) >= SAVE_EVERY:
                 job.store.save_looks(recipe, batch)
@@ -257,7 +255,7 @@ def _crop(job: _Job) -> Iterator[Event]:
         failed = 0
         yield job.event(Stage.CROP, len(tasks) - len(missing), len(tasks))
         work = functools.partial(cut, settings=job.settings)
-        for done, (task, result) in enumerate(_each(job, work, missing), len(tasks) - len(missing) + 1):
+        for done, (task, result) in enumerate(job.workers.each(work, missing), len(tasks) - len(missing) + 1):
             if isinstance(result, Rejected):
                 failed += 1
                 job.looks[task.photo.sha256] = result
@@ -375,22 +373,3 @@ def _decisions(job: _Job, images: bool = True) -> list[Decision]:
         for name, p in job.problems
     ]  # fmt: skip
     return sorted(lines, key=lambda line: line.source)
-
-
-def _each(
-    job: _Job,
-    function: Callable[[Item], Result | Rejected],
-    items: Sequence[Item],
-    processes: bool = True,
-    prepare: Callable[[], None] | None = None,
-) -> Iterator[tuple[Item, Result | Rejected]]:
-    """The items with what `function` made of each, as they come; `prepare` runs once a worker."""
-    workers = min(worker_count(job.settings), len(items)) if processes else 0
-    return each(
-        function,
-        items,
-        workers=workers,
-        timeout_s=job.settings.photo_timeout_s,
-        cancelled=job.cancelled,
-        warm_up=prepare,
-    )

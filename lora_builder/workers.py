@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
 from multiprocessing import get_context
 from typing import TypeVar
@@ -43,77 +43,107 @@ def worker_count(settings: Settings) -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def each(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    *,
-    workers: int,
-    timeout_s: float,
-    cancelled: Callable[[], bool] = lambda: False,
-    warm_up: Callable[[], None] | None = None,
-) -> Iterator[tuple[Item, Result | Rejected]]:
-    """Each item with what `function` made of it, as they come.
+class Workers:
+    """Worker processes that live as long as a run, so that they start and load their models once.
 
-    `workers` 0: in this process, in order, without a time limit. `warm_up` runs once a worker before
-    its first item and does not count against `timeout_s`. A crash, an overrun or a lack of memory
-    gives Rejected; any exception of `function` ends the run as it is. Raises Cancelled soon after
-    `cancelled()` turns true. Closing the iterator stops the workers.
+    `count` 0: in this process, in order, without a time limit. `timeout_s`: seconds an item may take.
+    Raises Cancelled soon after `cancelled()` turns true.
     """
-    if workers == 0:
+
+    def __init__(
+        self,
+        count: int,
+        timeout_s: float,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._count = count
+        self._timeout_s = timeout_s
+        self._cancelled = cancelled
+        self._pool: ProcessPool | None = None
+        self._size = 0
+        self._warm = False
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def here(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[tuple[Item, Result]]:
+        """Like `each`, in this process: for work that is too light to send away."""
         for item in items:
-            _check(cancelled)
+            _check(self._cancelled)
             yield item, function(item)
-        return
-    pool = ProcessPool(
-        max_workers=workers,
-        initializer=_start_worker,
-        initargs=(warm_up,),
-        context=get_context("spawn"),
-    )
-    finished = False
-    try:
-        yield from _drive(pool, function, iter(items), WINDOW * workers, timeout_s, cancelled)
-        finished = True
-    finally:
-        pool.close() if finished else pool.stop()
-        pool.join()
 
+    def each(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        warm_up: Callable[[], None] | None = None,
+    ) -> Iterator[tuple[Item, Result | Rejected]]:
+        """Each item with what `function` made of it, as they come.
 
-def _drive(
-    pool: ProcessPool,
-    function: Callable[[Item], Result],
-    items: Iterator[Item],
-    window: int,
-    timeout_s: float,
-    cancelled: Callable[[], bool],
-) -> Iterator[tuple[Item, Result | Rejected]]:
-    running: dict[ProcessFuture, tuple[Item, int]] = {}
-    again: deque[tuple[Item, int]] = deque()
-    exhausted = False
-    while True:
-        while len(running) < window and not (exhausted and not again):
-            if again:
-                item, tries = again.popleft()
-            else:
-                try:
-                    item, tries = next(items), 1
-                except StopIteration:
-                    exhausted = True
-                    continue
-            running[pool.schedule(function, args=(item,), timeout=timeout_s)] = item, tries
-        if not running:
+        `warm_up` runs once a worker before its first item and does not count against the time limit.
+        A crash, an overrun or a lack of memory gives Rejected; any exception of `function` ends the
+        run as it is. Closing the iterator stops the workers.
+        """
+        if not self._count or not items:
+            yield from self.here(function, items)
             return
-        _check(cancelled)
-        done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-        for future in done:
-            item, tries = running.pop(future)
-            outcome = _outcome(future, timeout_s)
-            if outcome is None and tries < TRIES:
-                again.append((item, tries + 1))
-            elif outcome is None:
-                yield item, _crashed(future)
-            else:
-                yield item, outcome[0]
+        finished = False
+        try:
+            pool = self._started(min(self._count, len(items)), warm_up)
+            yield from self._drive(pool, function, iter(items))
+            finished = True
+        finally:
+            if not finished:
+                self._stop()
+
+    def _started(self, size: int, warm_up: Callable[[], None] | None) -> ProcessPool:
+        """The pool of the stage before, or another where that is too small or not warm."""
+        if self._pool is None or self._size < size or (warm_up is not None and not self._warm):
+            self._stop()
+            self._pool = ProcessPool(
+                max_workers=size,
+                initializer=_start_worker,
+                initargs=(warm_up,),
+                context=get_context("spawn"),
+            )
+            self._size, self._warm = size, warm_up is not None
+        return self._pool
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
+
+    def _drive(
+        self, pool: ProcessPool, function: Callable[[Item], Result], items: Iterator[Item]
+    ) -> Iterator[tuple[Item, Result | Rejected]]:
+        running: dict[ProcessFuture, tuple[Item, int]] = {}
+        waiting: Iterator[tuple[Item, int]] = ((item, 1) for item in items)
+        again: deque[tuple[Item, int]] = deque()
+        while True:
+            while len(running) < WINDOW * self._size:
+                item_and_tries = again.popleft() if again else next(waiting, None)
+                if item_and_tries is None:
+                    break
+                future = pool.schedule(function, args=(item_and_tries[0],), timeout=self._timeout_s)
+                running[future] = item_and_tries
+            if not running:
+                return
+            _check(self._cancelled)
+            done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                item, tries = running.pop(future)
+                outcome = _outcome(future, self._timeout_s)
+                if outcome is None and tries < TRIES:
+                    again.append((item, tries + 1))
+                else:
+                    yield item, _crashed(future) if outcome is None else outcome[0]
 
 
 def _outcome(future: ProcessFuture, timeout_s: float) -> tuple[Result | Rejected] | None:
