@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lora_builder.focus import frame, others_inside
-from lora_builder.identity import FaceTable, Subject, find_subject, match_references
+from lora_builder.identity import FaceTable, Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
 from lora_builder.records import (
     Crop,
@@ -108,16 +108,18 @@ def decide(
     calibration: Calibration,
     overrides: Mapping[str, Override] | None = None,
     references: Sequence[Floats] = (),
+    others: Sequence[Floats] = (),
     evidence: Evidence | None = None,
 ) -> list[Verdict]:
     """One verdict a photo, sorted by source name.
 
-    `looks` and `overrides` are by SHA-256; `references` are embeddings of the subject. Pass the
-    `evidence` of an earlier call with the same photos to judge them again at once.
+    `looks` and `overrides` are by SHA-256; `references` are embeddings of the subject, `others` of
+    people who are not. Pass the `evidence` of an earlier call with the same photos to judge them
+    again at once.
     """
     evidence = gather(photos, looks) if evidence is None else evidence
     overrides = overrides or {}
-    subject = _subject(evidence, settings, calibration, references)
+    subject = _subject(evidence, settings, calibration, Told.of(overrides, references, others))
     verdicts = _judge(evidence, settings, calibration, overrides, subject)
     result = []
     for photo in sorted(photos, key=lambda photo: photo.source.name):
@@ -150,18 +152,11 @@ def _scenes(greys: NDArray[np.uint8]) -> Floats:
     return result
 
 
-def _subject(
-    evidence: Evidence, settings: Settings, calibration: Calibration, references: Sequence[Floats]
-) -> Subject:
+def _subject(evidence: Evidence, settings: Settings, calibration: Calibration, told: Told) -> Subject:
     cosine = calibration.cosine(settings.subject_sim_th)
-    key = (cosine, tuple(reference.tobytes() for reference in references))
+    key = (cosine, told.key)
     if key not in evidence.subjects:
-        count = len(evidence.photos)
-        evidence.subjects[key] = (
-            match_references(evidence.faces, count, np.stack(list(references)), cosine)
-            if len(references)
-            else find_subject(evidence.faces, count, cosine)
-        )
+        evidence.subjects[key] = find_subject(evidence.faces, len(evidence.photos), cosine, told)
     return evidence.subjects[key]
 
 
@@ -178,10 +173,12 @@ def _judge(
     verdicts: dict[int, Verdict] = {}
     good: list[int] = []
     poor: dict[int, Verdict] = {}
+    preferred: set[int] = set()
     for row, (photo, measurement) in enumerate(zip(evidence.photos, evidence.measurements, strict=True)):
         face = int(subject.face[row]) if subject.face[row] >= 0 else None
         scores = _scores(measurement, face, float(likeness[row]))
-        keep = overrides.get(photo.sha256, _NO_OVERRIDE).keep
+        told = overrides.get(photo.sha256, _NO_OVERRIDE)
+        keep = told.keep
         verdict = Verdict(photo, Reason.KEPT, subject=face, scores=scores)
         if keep is not None:
             verdict = replace(verdict, reason=Reason.BY_USER, scores={**scores, "keep": float(keep)})
@@ -194,12 +191,18 @@ def _judge(
             verdicts[row] = replace(verdict, reason=reason)
             continue
         verdicts[row] = verdict
+        if told.prefer:
+            preferred.add(row)
+            good.append(row)
+            continue
         fault = _quality_fault(measurement, face, _crop(crops, evidence, row, face, settings), settings)
         if fault is None:
             good.append(row)
         else:
             poor[row] = verdicts[row] = replace(verdict, reason=fault[0], note=fault[1])
-    verdicts.update(_without_repeats(evidence, settings, calibration, subject, verdicts, good, poor))
+    verdicts.update(
+        _without_repeats(evidence, settings, calibration, subject, verdicts, good, poor, preferred)
+    )
     if settings.target_count:
         _cut_to_target(verdicts, settings.target_count)
     return {verdict.photo.sha256: verdict for verdict in verdicts.values()}
@@ -294,12 +297,15 @@ def _without_repeats(
     verdicts: Mapping[int, Verdict],
     good: Sequence[int],
     poor: Mapping[int, Verdict],
+    preferred: Collection[int],
 ) -> dict[int, Verdict]:
     """New verdicts for the photos that repeat a kept one."""
     near, shot = _repeats(evidence, settings, calibration, subject)
     changed: dict[int, Verdict] = {}
     kept: set[int] = set()
-    for row in sorted(good, key=lambda row: _best_first(evidence, verdicts[row], row)):
+    for row in sorted(
+        good, key=lambda row: (row not in preferred, *_best_first(evidence, verdicts[row], row))
+    ):
         verdict = verdicts[row]
         same = {other: figures for other, figures in near[row].items() if other in kept}
         takes = {other: figures for other, figures in shot[row].items() if other in kept}

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lora_builder.decode import Decoded, read_photo
-from lora_builder.errors import UnreadablePhoto
+from lora_builder.errors import BadInput, UnreadablePhoto
 from lora_builder.files import atomic_write
-from lora_builder.ingest import local_file
+from lora_builder.ingest import identify, local_file
 from lora_builder.models import load_body_model, load_face_model, versions
 from lora_builder.models.interface import BodyModel, DetectedFace, FaceModel
 from lora_builder.models.yunet_sface import aligned_smoothly
@@ -32,6 +32,7 @@ from lora_builder.records import (
     Pixels,
     Rejected,
     Shot,
+    Source,
 )
 from lora_builder.settings import Settings
 
@@ -100,6 +101,17 @@ def measure(photo: Photo, settings: Settings) -> Look:
         return Rejected(f"The file cannot be read: {error.strerror}.", "Check its permissions and the disk.")
     _write_preview(photo.sha256, decoded.pixels, settings)
     return measure_pixels(decoded, photo.sha256, settings)
+
+
+def reference(path: Path, settings: Settings) -> Floats:
+    """The embedding of the largest face of a reference photo. Raises BadInput where there is none."""
+    photo = identify(Source(path.name, path), settings)
+    look = measure(photo, settings) if isinstance(photo, Photo) else photo
+    if isinstance(look, Rejected):
+        raise BadInput(f"The reference photo {path.name} cannot be read: {look.message}", look.remedy)
+    if not look.faces:
+        raise BadInput(f"The reference photo {path.name} shows no face.", "Choose one that does.")
+    return max(look.faces, key=lambda face: face.box.area).embedding
 
 
 def measure_pixels(decoded: Decoded, sha256: str, settings: Settings) -> Measurement:

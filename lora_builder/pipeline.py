@@ -36,7 +36,6 @@ from lora_builder.records import (
     Override,
     Photo,
     Rejected,
-    Source,
     Stage,
     Verdict,
 )
@@ -69,6 +68,7 @@ class _Job:
     looks: dict[str, Look] = field(default_factory=dict)
     overrides: Mapping[str, Override] = field(default_factory=dict)
     references: list[Floats] = field(default_factory=list)
+    others: list[Floats] = field(default_factory=list)
     evidence: Evidence | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     crops: dict[str, Crop] = field(default_factory=dict)
@@ -188,18 +188,8 @@ def _measure(job: _Job) -> Iterator[Event]:
             yield job.event(Stage.MEASURE, len(job.looks), total, photo.source.name)
     finally:
         job.store.save_looks(recipe, batch)
-    job.references = [_reference(path, job.settings) for path in job.settings.references]
-
-
-def _reference(path: Path, settings: Settings) -> Floats:
-    """The embedding of the largest face of a reference photo."""
-    photo = identify(Source(path.name, path), settings)
-    look = measure.measure(photo, settings) if isinstance(photo, Photo) else photo
-    if isinstance(look, Rejected):
-        raise BadInput(f"The reference photo {path.name} cannot be read: {look.message}", look.remedy)
-    if not look.faces:
-        raise BadInput(f"The reference photo {path.name} shows no face.", "Choose one that does.")
-    return max(look.faces, key=lambda face: face.box.area).embedding
+    job.references = [measure.reference(path, job.settings) for path in job.settings.references]
+    job.others = [measure.reference(path, job.settings) for path in job.settings.not_references]
 
 
 def _decide(job: _Job) -> Iterator[Event]:
@@ -214,6 +204,7 @@ def _decide(job: _Job) -> Iterator[Event]:
         calibration(job.settings),
         job.overrides,
         job.references,
+        job.others,
         job.evidence,
     )
     yield job.event(Stage.DECIDE, total, total, message=f"{len(job.kept)} kept")

@@ -8,7 +8,7 @@ frozen; a stage makes new ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -258,11 +258,29 @@ Look: TypeAlias = "Measurement | Rejected"
 
 @dataclass(frozen=True)
 class Override:
-    """What the user decided about one photo; outlives every re-run. None: leave it to us."""
+    """What the user decided about one photo; outlives every re-run. None: leave it to us.
+
+    `faces`: by index among the photo's faces, True "this is them", False "not them". `prefer`: of
+    the photos that repeat each other, this one stays.
+    """
 
     keep: bool | None = None
     crop: Box | None = None
     caption: str | None = None
+    faces: Mapping[int, bool] = field(default_factory=dict)
+    prefer: bool = False
+
+    def marked(self, index: int, theirs: bool | None) -> Override:
+        """The same with a face marked as the subject's (True), as not theirs (False), or unmarked."""
+        faces = {i: mark for i, mark in self.faces.items() if i != index}
+        if theirs is not None:
+            faces[index] = theirs
+        return replace(self, faces=faces)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is decided, so that it may be forgotten."""
+        return self == Override()
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,9 @@ class Settings(BaseSettings):
         0.50, ge=0, le=1, description="Face similarity from which two faces are one person."
     )
     references: tuple[Path, ...] = Field((), max_length=5, description="Up to five photos of the subject.")
+    not_references: tuple[Path, ...] = Field(
+        (), max_length=5, description="Up to five photos of people who are not: a twin, a sibling."
+    )
     back_views: Literal["keep", "drop"] = Field(
         "drop", description="Photos with a body and no face: nobody can tell whose."
     )

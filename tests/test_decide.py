@@ -3,11 +3,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from lora_builder.decide import decide, gather
+from lora_builder.identity import people_found
 from lora_builder.records import Box, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
 from lora_builder.settings import Settings, load
 from tests.made import CALIBRATION, face, measurement, person, photo
@@ -136,6 +138,59 @@ def test_the_users_word_is_final() -> None:
     verdicts = judge(looks, overrides={"9": Override(keep=True), "1": Override(keep=False)})
     assert verdicts["e"].kept and verdicts["e"].reason is Reason.BY_USER
     assert not verdicts["a"].kept and verdicts["a"].reason is Reason.BY_USER
+
+
+def test_a_marked_face_makes_its_person_the_subject() -> None:
+    """Clicking one of the people found is enough, even if another is in more photos."""
+    looks = several(5) | {f"{i:x}": measurement(f"{i:x}", face(2, take=i)) for i in (10, 11, 12)}
+    verdicts = judge(looks, overrides={"a": Override().marked(0, True)})
+    assert [verdicts[name].kept for name in "abcdefgh"] == [False] * 5 + [True] * 3
+
+
+def test_a_mark_adds_a_face_that_nothing_else_recognises() -> None:
+    """A face like no other, marked as theirs, is theirs; the rest stays as it was."""
+    looks = several(5) | {"9": measurement("9", face(7))}
+    assert judge(looks)["f"].reason is Reason.OTHER_PERSON
+    verdicts = judge(looks, overrides={"9": Override().marked(0, True)})
+    assert all(verdict.kept for verdict in verdicts.values())
+
+
+def test_a_face_marked_as_not_theirs_is_not() -> None:
+    """Also in a group of faces that are; and who looks more like it than like them goes with it."""
+    looks = several(5)
+    verdicts = judge(looks, overrides={"1": Override().marked(0, False)})
+    assert verdicts["a"].reason is Reason.OTHER_PERSON
+    twin = person(1, wobble=1.0, take=500)
+    alike = [0.6 * person(1, take=i) + 0.8 * twin for i in (1, 2, 3)]
+    twins = {
+        f"{i + 10:x}": measurement(f"{i + 10:x}", face(1, take=40 + i, embedding=v / np.linalg.norm(v)))
+        for i, v in enumerate(alike)
+    }
+    assert all(verdict.kept for verdict in judge(looks | twins).values())
+    told = judge(looks | twins, others=[twin])
+    assert [told[name].kept for name in "abcdefgh"] == [True] * 5 + [False] * 3
+
+
+def test_a_preferred_photo_stays_and_the_better_copy_names_it() -> None:
+    """The user swaps the keeper of two copies: the smaller one stays."""
+    looks = several(3)
+    original = looks["2"]
+    assert isinstance(original, Measurement)
+    looks["8"] = replace(
+        original, sha256="8", width=1500, height=2250, faces=(face(1, take=2, box=Box(600, 450, 300, 375)),)
+    )
+    verdicts = judge(looks, overrides={"8": Override(prefer=True)})
+    assert verdicts["d"].reason is Reason.KEPT and verdicts["b"].because_of == "d.jpg"
+
+
+def test_the_people_found_are_there_to_choose_from() -> None:
+    """Those in most photos first, each with a cover face; the subject is marked as such."""
+    looks = several(5) | {f"{i:x}": measurement(f"{i:x}", face(2, take=i)) for i in (10, 11, 12)}
+    first, second = people_found(looks, DEFAULTS, CALIBRATION)
+    assert (first.photos, second.photos) == (5, 3) and first.subject and not second.subject
+    assert second.cover in second.faces and {face.sha256 for face in second.faces} == {"a", "b", "c"}
+    marked = {second.cover.sha256: Override().marked(second.cover.face, True)}
+    assert [p.subject for p in people_found(looks, DEFAULTS, CALIBRATION, marked)] == [False, True]
 
 
 def test_a_target_keeps_that_many_and_names_no_lost_photo() -> None:

@@ -67,8 +67,9 @@ def test_photos_decisions_and_overrides_come_back(store: Store, tmp_path: Path) 
     line = Decision("a", "x", 1, 2, "kept", "kept", "d", None, {"s": 1.5}, 1, (1, 2, 3, 4), None, None, "语")
     store.save_decisions(project.id, [line])
     assert store.decisions(project.id) == [line]
-    store.set_override(project.id, "x", Override(False, Box(1, 2, 3, 4), "mine"))
-    assert store.overrides(project.id) == {"x": Override(False, Box(1, 2, 3, 4), "mine")}
+    override = Override(False, Box(1, 2, 3, 4), "mine", {0: True, 3: False}, prefer=True)
+    store.set_override(project.id, "x", override)
+    assert store.overrides(project.id) == {"x": override}
     store.set_override(project.id, "x", None)
     assert store.overrides(project.id) == {}
 

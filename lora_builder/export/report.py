@@ -184,7 +184,8 @@ def shown_settings(settings: Settings) -> dict[str, Any]:
         if isinstance(getattr(settings, name), SecretStr) or name.endswith("_url")
     }
     values: dict[str, Any] = settings.model_dump(mode="json", exclude=hidden | _MACHINE_ONLY)
-    values["references"] = [path.name for path in settings.references]
+    for name in ("references", "not_references"):
+        values[name] = [path.name for path in getattr(settings, name)]
     return values
 
 

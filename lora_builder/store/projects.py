@@ -33,6 +33,8 @@ _overrides = sa.table(
     sa.column("keep", sa.Boolean),
     sa.column("crop", sa.JSON(none_as_null=True)),
     sa.column("caption"),
+    sa.column("faces", sa.JSON(none_as_null=True)),
+    sa.column("prefer", sa.Boolean),
 )
 
 
@@ -192,6 +194,8 @@ class Store:
                 None if row.keep is None else bool(row.keep),
                 Box(*row.crop) if row.crop else None,
                 row.caption,
+                {int(index): bool(mark) for index, mark in (row.faces or {}).items()},
+                bool(row.prefer),
             )
             for row in rows
         }
@@ -203,7 +207,9 @@ class Store:
             connection.execute(_overrides.delete().where(ours))
             if override is not None:
                 crop = list(override.crop) if override.crop else None
-                row = {"project_id": project_id, "sha256": sha256, **asdict(override), "crop": crop}
+                faces = {str(index): mark for index, mark in override.faces.items()} or None
+                fields = {**asdict(override), "crop": crop, "faces": faces}
+                row = {"project_id": project_id, "sha256": sha256, **fields}
                 connection.execute(_overrides.insert().values(row))
 
     def _replace(self, table: sa.TableClause, project_id: str, rows: list[dict[str, Any]]) -> None:
