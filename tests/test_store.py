@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_builder.errors import StoreUnavailable
 from lora_builder.records import Box, Decision, Measurement, Override, Photo, Rejected, Source
 from lora_builder.store import Store
+from lora_builder.store.database import MIGRATIONS
 from lora_builder.store.measurement_codec import decode, encode
 from tests.made import body, face, measurement
 
@@ -79,3 +82,10 @@ def test_a_database_that_cannot_be_opened_says_so_without_its_password() -> None
     with pytest.raises(StoreUnavailable) as caught:
         Store("postgresql://me:hidden-key@127.0.0.1:1/none")
     assert "hidden-key" not in str(caught.value) and caught.value.remedy
+
+
+def test_the_schema_has_one_newest_revision() -> None:
+    """Two revisions on one parent would let no database open."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert len(ScriptDirectory.from_config(config).get_heads()) == 1

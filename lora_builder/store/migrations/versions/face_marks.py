@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "face_marks"
-down_revision = "0001"
+down_revision = "captions"
 
 
 def upgrade() -> None:
