@@ -25,6 +25,12 @@ BREATHING_ROOM = 0.06
 PROMINENT = 0.2
 """Other faces below this share of the subject's face area are background, not people to crop out."""
 
+FACE_CLOSE = (0.6, 0.75, 0.6, 0.45)
+"""The same, for a tight picture of the face: the head with a little air."""
+
+SAME_CROP = 0.7
+"""Share of two crops' union that they have in common from which the second shows nothing new."""
+
 SNAP = 1.04
 """Up to this scale the crop is taken at 1:1 instead of resampled: sharper than any filter."""
 
@@ -58,6 +64,62 @@ def frame(measurement: Measurement, subject: int | None, settings: Settings) -> 
     return min(crops, key=lambda crop: others_inside(measurement, subject, crop.box))
 
 
+def more_frames(
+    measurement: Measurement, subject: int | None, settings: Settings, main: Crop | None
+) -> dict[str, Crop]:
+    """Further crops of the same photo by `settings.extra_crops`, by name: `face`, `bust`, `full`.
+
+    Left out is what the photo is too small for, what shows other people, and what an earlier crop,
+    `main` first, shows already.
+    """
+    found: dict[str, Crop] = {}
+    for name in settings.extra_crops:
+        wanted = _named(name, measurement, subject)
+        crop = _best_size(measurement, subject, wanted, settings) if wanted is not None else None
+        if crop is None or (subject is not None and others_inside(measurement, subject, crop.box)):
+            continue
+        earlier = [*([main] if main else []), *found.values()]
+        if all(_in_common(crop.box, other.box) < SAME_CROP for other in earlier):
+            found[name] = crop
+    return found
+
+
+def users_crop(box: Box, measurement: Measurement, settings: Settings) -> Crop:
+    """The crop of a box that the user drew: their box, at the allowed size of the nearest shape.
+
+    What is drawn smaller than that size allows comes out smaller, never blown up or stretched.
+    """
+    box = box.clamped(measurement.width, measurement.height)
+    shape = box.width / max(box.height, 1e-9)
+    width, height = min(settings.sizes, key=lambda size: abs(math.log(size[0] / size[1] / max(shape, 1e-9))))
+    zoom = min(width / box.width, height / box.height, settings.max_upscale)
+    across = max(BUCKET_STEP, int(box.width * zoom + 0.5) // BUCKET_STEP * BUCKET_STEP)
+    down = max(BUCKET_STEP, int(box.height * zoom + 0.5) // BUCKET_STEP * BUCKET_STEP)
+    # Rounding to whole steps changes the shape a little: the box follows, around its middle.
+    scale = min(box.width / across, box.height / down)
+    x, y = box.center
+    return Crop(Box(x - across * scale / 2, y - down * scale / 2, across * scale, down * scale), across, down)
+
+
+def _named(name: str, measurement: Measurement, subject: int | None) -> Box | None:
+    """What a crop of that name should hold; None where the photo does not show it."""
+    if subject is None:
+        return None
+    face = measurement.faces[subject]
+    if name == "face":
+        return face.box.padded(*FACE_CLOSE)
+    if name == "bust":
+        return face.box.padded(*BUST)
+    body = next((body for body in measurement.bodies if body.face == subject), None)
+    return body.extent.union(head(face)).padded(*(BREATHING_ROOM,) * 4) if body else None
+
+
+def _in_common(one: Box, other: Box) -> float:
+    """Intersection over union, 0..1."""
+    inside = one.intersection(other).area
+    return inside / max(one.area + other.area - inside, 1e-9)
+
+
 def _wanted(measurement: Measurement, subject: int | None) -> Iterator[Box]:
     """What the crop should hold, widest first; tighter ones only to leave other people out."""
     room = (BREATHING_ROOM,) * 4
@@ -82,11 +144,7 @@ def _best_size(measurement: Measurement, subject: int | None, wanted: Box, setti
         if (crop := _place(measurement, subject, wanted, size, settings)) is not None
     ]
 
-    def overlap(crop: Crop) -> float:
-        inside = crop.box.intersection(wanted).area
-        return inside / (crop.box.area + wanted.area - inside)
-
-    return max(crops, key=overlap, default=None)
+    return max(crops, key=lambda crop: _in_common(crop.box, wanted), default=None)
 
 
 def _place(

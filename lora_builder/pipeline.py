@@ -14,15 +14,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lora_builder import measure
+from lora_builder import edits, measure
 from lora_builder.caption.composer import compose
-from lora_builder.crop import SUFFIX, CropTask, crop_key, cut
+from lora_builder.crop import SUFFIX, CropTask, crop_tasks, cut
 from lora_builder.decide import Evidence, decide, gather
 from lora_builder.errors import BadInput, Cancelled, OutputUnwritable, ProjectBusy
 from lora_builder.explain import detail
-from lora_builder.export.package import TrainingImage, build_dataset, write_decisions, write_zip
+from lora_builder.export.images import training_images
+from lora_builder.export.package import build_dataset, write_decisions, write_zip
 from lora_builder.export.report import PhotoFacts, write_report
-from lora_builder.focus import frame
+from lora_builder.focus import frame, more_frames, users_crop
 from lora_builder.ingest import identify, list_sources
 from lora_builder.models import calibration, warm_up
 from lora_builder.records import (
@@ -72,8 +73,12 @@ class _Job:
     evidence: Evidence | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     crops: dict[str, Crop] = field(default_factory=dict)
-    images: dict[str, Path] = field(default_factory=dict)
+    more: dict[str, dict[str, Crop]] = field(default_factory=dict)
+    """Further crops of a photo, by SHA-256 and then by name."""
+    cuts: dict[tuple[str, str], CropTask] = field(default_factory=dict)
+    """Training images by SHA-256 and the crop's name, which is empty for the main one."""
     captions: dict[str, Caption] = field(default_factory=dict)
+    more_captions: dict[tuple[str, str], Caption] = field(default_factory=dict)
 
     def event(self, stage: Stage, done: int, total: int, photo: str = "", message: str = "") -> Event:
         if self.cancelled():
@@ -212,15 +217,15 @@ def _decide(job: _Job) -> Iterator[Event]:
 
 def _focus(job: _Job) -> Iterator[Event]:
     kept = job.kept
-    job.crops = {}
+    job.crops, job.more = {}, {}
+    drawn = job.store.finishing.extra_crops(job.project.id)
     for verdict in kept:
         measurement = job.looks[verdict.photo.sha256]
         assert isinstance(measurement, Measurement)
         crop = frame(measurement, verdict.subject, job.settings)
         chosen = job.overrides.get(verdict.photo.sha256, Override()).crop
         if chosen is not None:
-            width, height = job.settings.sizes[0]
-            crop = Crop(chosen, width, height)
+            crop = users_crop(chosen, measurement, job.settings)
         if crop is None:
             # Kept by the user although too small: as large as it can be.
             crop = frame(
@@ -228,6 +233,10 @@ def _focus(job: _Job) -> Iterator[Event]:
             )
         if crop is not None:
             job.crops[verdict.photo.sha256] = crop
+            job.more[verdict.photo.sha256] = more_frames(measurement, verdict.subject, job.settings, crop) | {
+                extra.name: users_crop(extra.box, measurement, job.settings)
+                for extra in drawn.get(verdict.photo.sha256, ())
+            }
     yield job.event(Stage.FOCUS, len(kept), len(kept))
 
 
@@ -235,14 +244,9 @@ def _crop(job: _Job) -> Iterator[Event]:
     cache = job.project.folder / CACHE / "crops"
     cache.mkdir(parents=True, exist_ok=True)
     while True:
-        tasks = []
-        for verdict in job.kept:
-            crop = job.crops.get(verdict.photo.sha256)
-            if crop is not None:
-                name = crop_key(verdict.photo, crop, job.settings) + SUFFIX[job.settings.image_format]
-                tasks.append(CropTask(verdict.photo, crop, cache / name))
-        job.images = {task.photo.sha256: task.target for task in tasks}
-        missing = [task for task in tasks if not task.target.exists()]
+        job.cuts = _tasks(job, cache)
+        tasks = list(job.cuts.values())
+        missing = [task for task in tasks if not all(path.exists() for path in task.files)]
         failed = 0
         yield job.event(Stage.CROP, len(tasks) - len(missing), len(tasks))
         work = functools.partial(cut, settings=job.settings)
@@ -257,10 +261,26 @@ def _crop(job: _Job) -> Iterator[Event]:
         job.evidence = None
         yield from _decide(job)
         yield from _focus(job)
-    wanted = {path.name for path in job.images.values()}
+    wanted = {path.name for task in job.cuts.values() for path in task.files}
     for path in cache.iterdir():
         if path.name not in wanted:
             path.unlink(missing_ok=True)
+
+
+def _tasks(job: _Job, cache: Path) -> dict[tuple[str, str], CropTask]:
+    """Every training image of the kept photos, with its edits."""
+    finishing = job.store.finishing
+    common = edits.parse(job.settings.recipe, finishing.recipes(job.project.owner or ""))
+    own = finishing.edits(job.project.id)
+    tasks: dict[tuple[str, str], CropTask] = {}
+    for verdict in job.kept:
+        sha256 = verdict.photo.sha256
+        look = job.looks[sha256]
+        if sha256 in job.crops and isinstance(look, Measurement):
+            crops = {"": job.crops[sha256], **job.more[sha256]}
+            wanted = own.get(sha256, common)
+            tasks |= crop_tasks(verdict.photo, look, verdict.subject, crops, wanted, cache, job.settings)
+    return tasks
 
 
 def _caption(job: _Job) -> Iterator[Event]:
@@ -275,9 +295,32 @@ def _caption(job: _Job) -> Iterator[Event]:
         else:
             shot = measure.shot(measurement, verdict.subject)
             job.captions[sha256] = compose(
-                measurement, verdict.subject, shot, job.crops.get(sha256), job.settings
+                _as_seen(job, sha256, measurement), verdict.subject, shot, job.crops.get(sha256), job.settings
             )
+        _caption_more(job, verdict, measurement)
         yield job.event(Stage.CAPTION, done, len(kept), verdict.photo.source.name)
+
+
+def _caption_more(job: _Job, verdict: Verdict, measurement: Measurement) -> None:
+    """Captions of the photo's further crops: the user's own, or composed of what each shows."""
+    sha256 = verdict.photo.sha256
+    drawn = job.store.finishing.extra_crops(job.project.id).get(sha256, ())
+    own = {extra.name: extra.caption for extra in drawn}
+    for name, crop in job.more.get(sha256, {}).items():
+        written = own.get(name)
+        if written:
+            job.more_captions[sha256, name] = Caption(written, "user")
+        else:
+            shot = measure.shot(measurement, verdict.subject)
+            job.more_captions[sha256, name] = compose(
+                _as_seen(job, sha256, measurement), verdict.subject, shot, crop, job.settings
+            )
+
+
+def _as_seen(job: _Job, sha256: str, measurement: Measurement) -> Measurement:
+    """The measurement as the training image shows it: mirrored where that is."""
+    task = job.cuts.get((sha256, ""))
+    return edits.mirrored(measurement) if task is not None and task.edits.mirror else measurement
 
 
 def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
@@ -285,13 +328,9 @@ def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
     folder, settings = job.project.folder, job.settings
     decisions = _decisions(job, images=not dry_run)
     if not dry_run:
-        entries = [
-            TrainingImage(
-                Path(decision.output).stem, job.images[decision.sha256], job.captions[decision.sha256].text
-            )
-            for decision in decisions
-            if decision.output is not None
-        ]
+        numbers = {line.sha256: Path(line.output).stem for line in decisions if line.output is not None}
+        captions = {(sha256, ""): caption for sha256, caption in job.captions.items()}
+        entries = training_images(job.cuts, captions | job.more_captions, numbers)
         build_dataset(folder, entries, settings)
         write_zip(folder, settings)
     write_decisions(folder, decisions)
@@ -333,7 +372,7 @@ def _decisions(job: _Job, images: bool = True) -> list[Decision]:
         measurement = look if isinstance(look, Measurement) else None
         crop = job.crops.get(sha256) if verdict.kept else None
         output = None
-        if verdict.kept and images and sha256 in job.images:
+        if verdict.kept and images and (sha256, "") in job.cuts:
             number += 1
             output = f"dataset/{number:04d}{SUFFIX[job.settings.image_format]}"
         face = measurement.faces[verdict.subject] if measurement and verdict.subject is not None else None

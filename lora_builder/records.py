@@ -284,6 +284,37 @@ class Override:
 
 
 @dataclass(frozen=True)
+class ExtraCrop:
+    """One more training image that the user made of a photo: a tight face beside the bust, say.
+
+    `name`: a lower-case word, unique among the photo's crops; it ends the file's name, as in
+    `0007_detail.png`. `caption` None: it is written like any other.
+    """
+
+    name: str
+    box: Box
+    caption: str | None = None
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Light editing of a training image; the defaults change nothing. See `edits.py`.
+
+    `denoise`, `sharpen`: strength, 0 (off) to 1. `mirror`: left and right swapped. `bystanders`:
+    other people's faces: `keep`, `blur`, or `exclude` (black in the training mask). `backdrop`: what
+    is not the subject: `keep`, `blur`, or a plain colour as `#rrggbb`.
+    """
+
+    auto_levels: bool = False
+    white_balance: bool = False
+    denoise: float = 0.0
+    sharpen: float = 0.0
+    mirror: bool = False
+    bystanders: str = "keep"
+    backdrop: str = "keep"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Kept or dropped, why, and the figures that say so.
 

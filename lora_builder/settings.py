@@ -7,20 +7,23 @@ A setting's environment name is its own name in capitals; the data folder's is `
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from lora_builder.base_models import PORTRAIT_SIZES
 from lora_builder.errors import BadSettings
 
 BUCKET_STEP = 8
@@ -132,13 +135,26 @@ class Settings(BaseSettings):
 
     # Crops
     resolution: int = Field(1024, ge=256, le=4096, description="Side of the square crop, pixels.")
-    buckets: tuple[str, ...] = Field((), description="Sizes WIDTHxHEIGHT instead of the square.")
+    buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Sizes WIDTHxHEIGHT instead of the square, commas; auto: the base models' own."
+    )
     max_upscale: float = Field(1.0, ge=1.0, le=4.0, description="Most enlargement of a crop; 1: never.")
     small_photos: Literal["drop", "keep"] = Field(
         "drop", description="keep: a photo too small for the crop gives a smaller one."
     )
     image_format: Literal["png", "jpeg"] = Field("png", description="Format of training images.")
     jpeg_quality: int = Field(95, ge=1, le=100, description="Quality of JPEG training images.")
+
+    extra_crops: Annotated[tuple[Literal["face", "bust", "full"], ...], NoDecode] = Field(
+        (), description="Further training images of the same photo: face, bust, full; commas."
+    )
+    recipe: str = Field(
+        "", max_length=200, description="Light edits, as auto_levels,sharpen=0.4, or a saved recipe's name."
+    )
+    mask: Literal["none", "subject", "head", "face"] = Field(
+        "none", description="Training masks: what of the picture counts."
+    )
+    mask_feather: int = Field(16, ge=0, le=256, description="Softness of the masks' edge, pixels.")
 
     # Captions
     trigger: str = Field("", max_length=64, description="Word that calls the person, as in `ohwx`.")
@@ -147,12 +163,36 @@ class Settings(BaseSettings):
     caption_language: Literal["en", "zh"] = Field("en", description="Language of the captions.")
 
     # Package
-    base_model: Literal["sdxl", "flux"] = Field("sdxl", description="Preset of the trainer's config.")
+    base_model: Literal["sdxl", "flux", "flux2", "qwen-image", "z-image", "krea2"] = Field(
+        "sdxl", description="Base model that the trainers' configs are for."
+    )
+    layouts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Trainers' layouts to write beside dataset/, commas; see `layouts`."
+    )
+    export_as: Literal["folder", "zip", "both"] = Field(
+        "both", description="Each layout as exports/LAYOUT/, as exports/LAYOUT.zip, or both."
+    )
+    regularisation: Path | None = Field(
+        None, description="Folder of class pictures for the trainers that take some."
+    )
+    licence: str = Field("", max_length=64, description="Licence of the dataset, as the Hub names it.")
+    consent: str = Field(
+        "", max_length=2000, description="Who agreed to the publication, and how; needed for a public push."
+    )
+
+    @field_validator("buckets", "layouts", "extra_crops", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.startswith("["):
+            return json.loads(value)
+        return tuple(filter(None, (part.strip() for part in value.split(","))))
 
     @field_validator("buckets")
     @classmethod
     def _sizes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
+        for text in () if value == ("auto",) else value:
             width, _, height = text.partition("x")
             sides = [int(s) if s.isdecimal() else 0 for s in (width, height)]
             if any(side < 256 or side > 4096 or side % BUCKET_STEP for side in sides):
@@ -171,6 +211,8 @@ class Settings(BaseSettings):
         """The (width, height) that training images may have, pixels."""
         if not self.buckets:
             return ((self.resolution, self.resolution),)
+        if self.buckets == ("auto",):
+            return PORTRAIT_SIZES
         pairs = (text.split("x") for text in self.buckets)
         return tuple((int(width), int(height)) for width, height in pairs)
 

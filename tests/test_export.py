@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lora_builder.errors import BadInput, OutputUnwritable
+from lora_builder.export.images import TrainingImage
 from lora_builder.export.kohya import dataset_toml
-from lora_builder.export.package import TrainingImage, build_dataset, record, write_decisions, write_zip
+from lora_builder.export.package import build_dataset, record, write_decisions, write_zip
 from lora_builder.export.report import PhotoFacts, advice, write_report
 from lora_builder.files import atomic_file, atomic_write
 from lora_builder.records import Decision, Reason, Shot

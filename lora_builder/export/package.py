@@ -9,11 +9,12 @@ import re
 import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lora_builder.errors import BadInput
+from lora_builder.export.images import NAME, TrainingImage, one_line
 from lora_builder.export.kohya import dataset_toml, readme
 from lora_builder.files import TEMPORARY, atomic_file, sync_folder, writing_to
 from lora_builder.records import Decision
@@ -25,7 +26,7 @@ PACKAGE = "train_package.zip"
 
 _FRESH, _OLD = "dataset.new", "dataset.old"
 
-_PAIR = re.compile(r"\d{4,}\.(png|jpg|txt)")
+_PAIR = re.compile(NAME.pattern + r"\.(png|jpg|txt)")
 """Names that we write in dataset/."""
 
 _OURS = re.compile(_PAIR.pattern + r"|\d{4,}[\w.-]*\.npz|\.DS_Store|Thumbs\.db|desktop\.ini")
@@ -33,15 +34,6 @@ _OURS = re.compile(_PAIR.pattern + r"|\d{4,}[\w.-]*\.npz|\.DS_Store|Thumbs\.db|d
 
 _LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 """Legal inside JSON text, but ends of lines to some readers of lines."""
-
-
-@dataclass(frozen=True)
-class TrainingImage:
-    """A finished image file, the stem it gets in the dataset, as in `0001`, and its caption."""
-
-    name: str
-    image: Path
-    caption: str
 
 
 def write_decisions(folder: Path, decisions: Iterable[Decision]) -> None:
@@ -74,7 +66,7 @@ def build_dataset(folder: Path, entries: Sequence[TrainingImage], settings: Sett
         fresh = folder / _FRESH
         fresh.mkdir()
         for entry in entries:
-            caption = " ".join(entry.caption.split())
+            caption = one_line(entry.caption)
             if not caption:
                 raise BadInput(f"The caption of picture {entry.name} is empty.", "Write one, or clear it.")
             _copy(entry.image, fresh / f"{entry.name}{entry.image.suffix}")

@@ -105,7 +105,7 @@ class MediapipeBody:
             raise ModelUnavailable(
                 "This MediaPipe carries no models.", f"Run `pip install mediapipe=={PINNED}`."
             ) from error
-        with _quiet(), _without_native_chatter():
+        with quiet(), without_native_chatter():
             self._mesh = solutions.face_mesh.FaceMesh(
                 static_image_mode=True, refine_landmarks=True, max_num_faces=1, min_detection_confidence=0.4
             )
@@ -123,7 +123,7 @@ class MediapipeBody:
         part = _cut(pixels, region)
         if part.size == 0:
             return None
-        with _quiet():
+        with quiet():
             found = self._mesh.process(part).multi_face_landmarks
         if not found:
             return None
@@ -137,7 +137,7 @@ class MediapipeBody:
         part = _cut(pixels, region)
         if part.size == 0:
             return None
-        with _quiet():
+        with quiet():
             result = self._pose.process(part)
         if result.pose_landmarks is None:
             return None
@@ -215,7 +215,7 @@ def _smile(points: Points) -> float:
 
 
 @contextlib.contextmanager
-def _without_native_chatter() -> Iterator[None]:
+def without_native_chatter() -> Iterator[None]:
     """TensorFlow Lite's C++ writes its start-up notes to file descriptor 2, past every setting."""
     kept = os.dup(2)
     sink = os.open(os.devnull, os.O_WRONLY)
@@ -229,7 +229,7 @@ def _without_native_chatter() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """protobuf's deprecation warning is about MediaPipe's own code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

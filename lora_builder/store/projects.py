@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from lora_builder.records import Box, Decision, Look, Override, Photo, Rejected, Source
 from lora_builder.store.captions import Answers, Captions, Ledger, Templates
 from lora_builder.store.database import open_database, upsert
+from lora_builder.store.finishing import Finishing
 from lora_builder.store.measurement_codec import decode, encode
 
 BATCH = 500
@@ -59,6 +60,7 @@ class Store:
         self.answers = Answers(self._engine)
         self.ledger = Ledger(self._engine)
         self.templates = Templates(self._engine)
+        self.finishing = Finishing(self._engine)
 
     def __enter__(self) -> Store:
         return self
@@ -106,6 +108,7 @@ class Store:
             for table in (_photos, _decisions, _overrides):
                 connection.execute(table.delete().where(table.c.project_id == id))
             Captions.forget_project(connection, id)
+            self.finishing.forget(connection, id)
             connection.execute(_projects.delete().where(_projects.c.id == id))
 
     def looks(self, sha256s: Iterable[str], recipe: str) -> dict[str, Look]:
