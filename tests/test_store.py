@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,13 @@ def test_the_schema_has_one_newest_revision() -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     assert len(ScriptDirectory.from_config(config).get_heads()) == 1
+
+
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    """Going back to an older version says so in a sentence instead of a traceback."""
+    url = f"sqlite:///{tmp_path / 'lora.db'}"
+    Store(url).close()
+    with sqlite3.connect(tmp_path / "lora.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'")
+    with pytest.raises(StoreUnavailable, match="newer version"):
+        Store(url)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lora_builder.errors import StoreUnavailable
@@ -31,6 +32,11 @@ def open_database(url: str) -> sa.Engine:
         if parsed.get_backend_name() == "sqlite":
             sa.event.listen(engine, "connect", _careful)
         _upgrade(engine)
+    except CommandError as error:
+        raise StoreUnavailable(
+            f"The database {parsed.render_as_string(hide_password=True)} was written by a newer version.",
+            "Update this program, or give it another LORA_DATA_DIR.",
+        ) from error
     except (sa.exc.SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise StoreUnavailable(
