@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import io
+import lzma
 import re
 import stat
 import struct
@@ -15,6 +18,7 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 from lora_builder.errors import UnreadablePhoto
+from lora_builder.files import GONE
 from lora_builder.records import Rejected
 from lora_builder.settings import Settings
 
@@ -31,6 +35,9 @@ UNICODE_PATH = 0x7075
 BOMB_RATIO, BOMB_BYTES = 200, 50 << 20
 """A member that expands this much, to at least this size, is no photo."""
 
+DIRECTORY_BYTES_A_FILE = 1024
+"""Most bytes of an archive's directory for each file that it may hold; a longer one is not even read."""
+
 CHUNK = 1 << 20
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 AGAIN = "Make the ZIP again from the photos themselves."
@@ -46,22 +53,42 @@ class Member:
     problem: Rejected | None
 
 
+class _Bounded(io.BufferedReader):
+    """A file that is never read in large gulps: zipfile takes a whole directory in one."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        super().__init__(io.FileIO(path))
+        self._most = most
+        self._length = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        asked = size if size is not None and size >= 0 else self._length
+        if min(asked, self._length - self.tell()) > self._most:
+            raise zipfile.BadZipFile("its directory is longer than MAX_ARCHIVE_FILES files need")
+        return super().read(size)
+
+
 @functools.lru_cache(maxsize=2)
-def _opened(path: Path, modified: int) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+def _opened(path: Path, modified: int, most: int) -> zipfile.ZipFile:
+    return zipfile.ZipFile(_Bounded(path, most))
 
 
-def opened(path: Path) -> zipfile.ZipFile:
+def opened(path: Path, settings: Settings) -> zipfile.ZipFile:
     """The archive, its directory read once a process."""
-    return _opened(path, path.stat().st_mtime_ns)
+    most = max(settings.max_archive_files * DIRECTORY_BYTES_A_FILE, CHUNK)
+    return _opened(path, path.stat().st_mtime_ns, most)
 
 
 def members(path: Path, settings: Settings) -> tuple[list[Member], Rejected | None]:
     """The files of an archive, and what is wrong with it as a whole, if anything."""
     try:
-        infos = opened(path).infolist()
+        infos = opened(path, settings).infolist()
     except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError) as error:
-        return [], Rejected(f"The ZIP cannot be read: {error}.", AGAIN)
+        if isinstance(error, OSError) and error.errno in GONE:
+            raise
+        # The system's own sentence would name the whole path.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return [], Rejected(f"The ZIP cannot be read: {reason}.", AGAIN)
     files = [(i, info) for i, info in enumerate(infos) if not info.is_dir()]
     if len(files) > settings.max_archive_files:
         return [], Rejected(f"The ZIP holds {len(files)} files.", "Split it, or raise MAX_ARCHIVE_FILES.")
@@ -104,9 +131,12 @@ def _overlapping(infos: list[zipfile.ZipInfo]) -> bool:
 
 
 def stream(path: Path, index: int, settings: Settings) -> Iterator[bytes]:
-    """The bytes of one member. Raises UnreadablePhoto where they lie, are damaged or too many."""
+    """The bytes of one member. Raises UnreadablePhoto where they lie, are damaged or too many.
+
+    OSError passes where the ZIP itself cannot be read.
+    """
     try:
-        archive = opened(path)
+        archive = opened(path, settings)
         info = archive.infolist()[index]
         problem = _problem(info, settings)
         if problem is not None:
@@ -126,7 +156,10 @@ def stream(path: Path, index: int, settings: Settings) -> Iterator[bytes]:
         RuntimeError,
         NotImplementedError,
         zlib.error,
+        lzma.LZMAError,
     ) as error:
+        if isinstance(error, OSError) and error.errno in GONE | {errno.EIO, errno.EACCES}:
+            raise
         raise UnreadablePhoto(f"The file cannot be unpacked: {error}.", AGAIN) from error
 
 

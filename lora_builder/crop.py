@@ -15,7 +15,7 @@ from lora_builder import edits, masks
 from lora_builder.decode import read_crop
 from lora_builder.errors import UnreadablePhoto
 from lora_builder.files import atomic_write
-from lora_builder.ingest import local_file
+from lora_builder.ingest import local_photo
 from lora_builder.models.mediapipe_segment import VERSION as SEGMENTER
 from lora_builder.records import Box, Crop, Edits, Measurement, Photo, Pixels, Rejected
 from lora_builder.settings import Settings
@@ -106,14 +106,15 @@ def crop_key(photo: Photo, crop: Crop, settings: Settings) -> str:
 
 
 def cut(task: CropTask, settings: Settings) -> Path | Rejected:
-    """Writes the training image, and its mask if asked for, without metadata; returns its path."""
+    """Writes the training image, and its mask if asked for, without metadata; returns its path.
+
+    Raises BadInput where the original is there no more, OutputUnwritable where the disk refuses.
+    """
     try:
-        with local_file(task.photo.source, settings) as path:
+        with local_photo(task.photo, settings) as path:
             pixels = read_crop(path, task.crop, settings)
     except UnreadablePhoto as error:
-        return Rejected(error.message, error.remedy)
-    except FileNotFoundError:
-        return Rejected("The original is not there any more.", "Put it back and run again.")
+        return Rejected(error.message, error.remedy, error.passing)
     if task.edits != edits.NONE or task.mask is not None:
         pixels = _finish(pixels, task, settings)
     buffer = io.BytesIO()

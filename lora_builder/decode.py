@@ -20,7 +20,7 @@ import pillow_heif
 import pyvips
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from lora_builder.errors import UnreadablePhoto
+from lora_builder.errors import UnreadableNow, UnreadablePhoto
 from lora_builder.records import Crop, Pixels
 from lora_builder.settings import Settings
 
@@ -45,6 +45,7 @@ DECODER_ERRORS = (
 )  # fmt: skip
 """What Pillow, its plugins and libvips were seen to raise on damaged files (tests/test_decode.py)."""
 
+NO_MEMORY = "There was not enough memory for this photo."
 AGAIN = "Copy it again from where it came."
 CONVERT = "Open it in a photo program and save it as JPEG or PNG."
 _SRGB = ImageCms.createProfile("sRGB")
@@ -125,7 +126,7 @@ def _opened(path: Path, settings: Settings) -> Iterator[Image.Image]:
     with image:
         width, height = image.size
         if width * height > settings.max_image_pixels:
-            raise UnreadablePhoto(
+            raise UnreadableNow(
                 f"The picture claims {width} x {height} pixels, more than the limit of "
                 f"{settings.max_image_pixels / 1e6:g} megapixels.",
                 "Make it smaller, or raise MAX_IMAGE_PIXELS.",
@@ -156,7 +157,7 @@ def _develop(path: Path, settings: Settings) -> Image.Image:
     try:
         with rawpy.imread(str(path)) as raw:
             if raw.sizes.raw_width * raw.sizes.raw_height > settings.max_image_pixels:
-                raise UnreadablePhoto("The RAW file has too many pixels.", "Raise MAX_IMAGE_PIXELS.")
+                raise UnreadableNow("The RAW file has too many pixels.", "Raise MAX_IMAGE_PIXELS.")
             image = Image.fromarray(raw.postprocess(use_camera_wb=True, output_bps=8))
     except rawpy.LibRawError as error:
         raise UnreadablePhoto("The camera RAW file cannot be developed.", CONVERT) from error
@@ -267,5 +268,7 @@ def _decoder_errors() -> Iterator[None]:
             raise
         except FileNotFoundError:
             raise
+        except MemoryError as error:
+            raise UnreadableNow(NO_MEMORY, "Make it smaller, or raise PHOTO_MEMORY_MB.") from error
         except DECODER_ERRORS as error:
             raise UnreadablePhoto("The file is damaged and cannot be decoded.", CONVERT) from error

@@ -5,6 +5,8 @@
     ├── BadInput             the input folder, file or archive cannot be used
     │   └── BadArchive       a ZIP is encrypted, damaged, or expands past its limits
     ├── UnreadablePhoto      one picture cannot be decoded; becomes a verdict, never ends a job
+    │   └── UnreadableNow    the same, but it may go well another time: is not remembered
+    ├── WorkersFailing       worker processes die whatever photo they are given
     ├── ModelUnavailable     a model's weights are missing, altered, or not installed
     ├── StoreUnavailable     the database cannot be opened or written
     ├── OutputUnwritable     the output folder is read-only or its disk is full
@@ -44,6 +46,18 @@ class BadArchive(BadInput):
 
 class UnreadablePhoto(LoraBuilderError):
     """One picture cannot be decoded."""
+
+    passing = False
+
+
+class UnreadableNow(UnreadablePhoto):
+    """One picture cannot be decoded now; under other limits, or another time, it may well be."""
+
+    passing = True
+
+
+class WorkersFailing(LoraBuilderError):
+    """Worker processes die whatever photo they are given."""
 
 
 class ModelUnavailable(LoraBuilderError):

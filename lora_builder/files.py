@@ -1,19 +1,36 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and scratch space that outlives nobody."""
 
 from __future__ import annotations
 
+import atexit
 import errno
+import functools
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from lora_builder.errors import OutputUnwritable
+from filelock import FileLock, Timeout
+
+from lora_builder.errors import OutputUnwritable, ProjectBusy
 
 TEMPORARY = ".*.tmp"
 """Pattern of the unfinished files that a kill may leave beside the finished ones."""
+
+SCRATCH = "scratch"
+"""Folder in the data folder in which each process has a folder of its own."""
+
+GONE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN}
+    | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
+)
+"""What a file that was there says when it, its drive or its server is there no more."""
+
+_RECONNECT = "Connect its drive again, then run again: what was done is kept."
 
 _REMEDIES = {
     errno.ENOSPC: "Free some space on its disk, or choose another folder.",
@@ -24,6 +41,16 @@ _REMEDIES = {
     errno.EFBIG: "Its disk holds no files of this size: choose another folder.",
     errno.ENOTDIR: "A file is in its place: move that away, or choose another folder.",
     errno.EEXIST: "A file is in its place: move that away, or choose another folder.",
+    errno.EISDIR: "A folder is in its place: move that away, or choose another folder.",
+    errno.ENAMETOOLONG: "Choose a folder with a shorter path.",
+    errno.ENOENT: _RECONNECT,
+    errno.EIO: _RECONNECT,
+    errno.ENODEV: _RECONNECT,
+    errno.ENXIO: _RECONNECT,
+    errno.ESTALE: _RECONNECT,
+    errno.ENOTCONN: _RECONNECT,
+    errno.ETIMEDOUT: _RECONNECT,
+    errno.EHOSTDOWN: _RECONNECT,
 }
 
 
@@ -40,13 +67,16 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, root: Path | None = None) -> Iterator[BinaryIO]:
     """An open file that becomes `path` when the block ends well, and vanishes when it does not.
 
-    Raises OutputUnwritable where the disk refuses.
+    Until then it lies beside `path`, or in the scratch space of `root`, on the same disk: for folders
+    so large that nobody would look through them for what a kill left. Raises OutputUnwritable where
+    the disk refuses.
     """
     # The process and thread in the name keep two writers of one content-named file apart.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    name = f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp"
+    temporary = path.with_name(name) if root is None else scratch(root) / name
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -60,12 +90,12 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
-def atomic_write(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes, root: Path | None = None) -> None:
     """Makes `path` hold exactly `data`, safely on the disk; a kill leaves what was there before.
 
-    Raises OutputUnwritable where the disk refuses.
+    Raises OutputUnwritable where the disk refuses. `root`: see `atomic_file`.
     """
-    with atomic_file(path) as stream:
+    with atomic_file(path, root) as stream:
         stream.write(data)
 
 
@@ -78,3 +108,82 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One run on a folder at a time; the lock of a process that died is free.
+
+    Raises ProjectBusy, and OutputUnwritable where the folder cannot be made or written.
+    """
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", blocking=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ProjectBusy(f"Another run is at work on {folder}.", "Wait for it, or stop it.") from error
+        except NotImplementedError as error:
+            raise OutputUnwritable(
+                f"{folder} cannot be locked.", "Choose a folder on another disk."
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def scratch(root: Path) -> Path:
+    """This process's own folder below `root`, for files that nobody needs after it.
+
+    It goes when the process ends; what a killed one left, `sweep` finds by its lock, which no dead
+    process holds. Raises OutputUnwritable.
+    """
+    return _own_scratch(root, os.getpid())
+
+
+@functools.cache
+def _own_scratch(root: Path, _process: int) -> Path:
+    with writing_to(root / SCRATCH):
+        (root / SCRATCH).mkdir(parents=True, exist_ok=True)
+        while True:
+            place = Path(tempfile.mkdtemp(dir=root / SCRATCH))
+            lock = FileLock(_lock_of(place))
+            lock.acquire()
+            if place.is_dir():  # else a sweep came between the two lines above
+                break
+    atexit.register(_let_go, place, lock)
+    return place
+
+
+@contextmanager
+def swept(root: Path) -> Iterator[None]:
+    """No scratch space of the dead below `root`, neither before the block nor after it."""
+    sweep(root)
+    try:
+        yield
+    finally:
+        sweep(root)
+
+
+def sweep(root: Path) -> None:
+    """Removes the scratch space of processes that are no more."""
+    for place in (root / SCRATCH).glob("*"):
+        if not place.is_dir():
+            continue
+        lock = FileLock(_lock_of(place), blocking=False)
+        try:
+            lock.acquire()
+        except (Timeout, OSError):
+            continue  # alive, or not ours to touch
+        _let_go(place, lock)
+
+
+def _lock_of(place: Path) -> Path:
+    return place.with_name(f".{place.name}.lock")
+
+
+def _let_go(place: Path, lock: FileLock) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    _lock_of(place).unlink(missing_ok=True)
+    lock.release()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
+import secrets
+import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from lora_builder import archive
 from lora_builder.decode import RAW_SUFFIXES
-from lora_builder.errors import BadInput, UnreadablePhoto
+from lora_builder.errors import BadInput, UnreadableNow, UnreadablePhoto
+from lora_builder.files import GONE, scratch, writing_to
 from lora_builder.records import Photo, Rejected, Source
 from lora_builder.settings import Settings
 
@@ -56,13 +58,18 @@ def find_projects(root: Path, settings: Settings, single: bool = False) -> list[
 
     Raises BadInput where there is nothing.
     """
-    if not root.exists():
-        raise BadInput(f"There is no {root}.", "Check the path of the input.")
-    if root.is_file() or single:
-        return _named([root])
-    entries = [
-        entry for entry in sorted(root.iterdir()) if not _is_litter(entry.name) and not entry.is_symlink()
-    ]
+    try:
+        if not root.exists():
+            raise BadInput(f"There is no {root}.", "Check the path of the input.")
+        if root.is_file() or single:
+            return _named([root])
+        entries = [
+            entry for entry in sorted(root.iterdir()) if not _is_litter(entry.name) and not entry.is_symlink()
+        ]
+    except OSError as error:
+        raise BadInput(
+            f"{root} cannot be read: {error.strerror}.", "Check its permissions and its drive."
+        ) from error
     if any(entry.is_file() and _is_picture(entry) for entry in entries):
         return _named([root])
     inner = [entry for entry in entries if entry.is_dir() or _is_zip(entry)]
@@ -90,10 +97,13 @@ def list_sources(path: Path, settings: Settings) -> Listing:
     sources: list[Source] = []
     skipped: Counter[str] = Counter()
     problems: list[tuple[str, Rejected]] = []
-    for file, name in _files(path, skipped):
+    for file, name in _files(path, skipped, problems):
         if _is_zip(file):
             prefix = "" if file == path else f"{name}/"
-            found, problem = archive.members(file, settings)
+            try:
+                found, problem = archive.members(file, settings)
+            except OSError as error:
+                raise _gone(file, error) from error
             if problem is not None:
                 problems.append((name, problem))
             for member in found:
@@ -133,11 +143,21 @@ def _sort_member(
         skipped["not a picture"] += 1
 
 
-def _files(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, str]]:
+def _files(
+    root: Path, skipped: Counter[str], problems: list[tuple[str, Rejected]]
+) -> Iterator[tuple[Path, str]]:
     if root.is_file():
         yield root, root.name
         return
-    for folder, names, files in os.walk(root):
+
+    def unreadable(error: OSError) -> None:
+        folder = Path(error.filename)
+        if folder == root or error.errno in GONE:
+            raise _gone(folder, error)
+        rejected = Rejected(f"The folder cannot be read: {error.strerror}.", "Check its permissions.")
+        problems.append((readable(f"{folder.relative_to(root).as_posix()}/"), rejected))
+
+    for folder, names, files in os.walk(root, onerror=unreadable):
         for name in list(names):
             if _is_litter(name) or (Path(folder) / name).is_symlink():
                 names.remove(name)
@@ -149,6 +169,8 @@ def _files(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, str]]:
                 skipped["system file"] += 1
             elif file.is_symlink():
                 skipped["symbolic link"] += 1
+            elif not file.is_file():
+                skipped["special file"] += 1  # a pipe would be read for ever
             else:
                 yield file, readable(file.relative_to(root).as_posix())
 
@@ -195,31 +217,74 @@ def _holds_files(folder: Path) -> bool:
 
 @contextmanager
 def local_file(source: Source, settings: Settings) -> Iterator[Path]:
-    """A readable file with the photo's bytes; a ZIP's member lies in a temporary folder meanwhile."""
+    """A readable file with the photo's bytes; a ZIP's member lies in scratch space meanwhile.
+
+    Raises UnreadablePhoto where a member cannot be unpacked, OutputUnwritable where there is no room,
+    OSError where the ZIP cannot be read.
+    """
     if source.member is None:
         yield source.path
         return
-    with tempfile.TemporaryDirectory(prefix="lora-builder-") as place:
-        path = Path(place) / f"photo{PurePosixPath(source.name).suffix.lower()[:8]}"
+    path = scratch(settings.data_dir) / f"{secrets.token_hex(8)}{PurePosixPath(source.name).suffix.lower()}"
+    try:
         with path.open("wb") as file:
             for chunk in archive.stream(source.path, source.member, settings):
-                file.write(chunk)
+                with writing_to(settings.data_dir):
+                    file.write(chunk)
+                    file.flush()
         yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def local_photo(photo: Photo, settings: Settings) -> Iterator[Path]:
+    """`local_file` of a photo, whose bytes are still those that it was identified by.
+
+    What is found out about it is remembered under its SHA-256, so that must be true. Raises
+    UnreadablePhoto where they are not or cannot be read, BadInput where the file is there no more.
+    """
+    try:
+        with local_file(photo.source, settings) as path:
+            _check_same(path, photo)
+            try:
+                yield path
+            except UnreadablePhoto as error:
+                # Damaged, or torn away while it was decoded? What is said of it will be remembered.
+                if not error.passing:
+                    _check_same(path, photo)
+                raise
+    except OSError as error:
+        raise _unreadable(photo.source, error) from error
+
+
+def _check_same(path: Path, photo: Photo) -> None:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != photo.sha256:
+        raise UnreadableNow("The file changed while it was being read.", "Run again.")
 
 
 def identify(source: Source, settings: Settings) -> Photo | Rejected:
-    """The photo's identity: the SHA-256 of its bytes, streamed."""
+    """The photo's identity: the SHA-256 of its bytes, streamed.
+
+    Raises BadInput where the file is there no more: a dataset of what is left would be a loss.
+    """
     digest, size = hashlib.sha256(), 0
+    most = settings.max_upload_mb << 20
     try:
         for chunk in _chunks(source, settings):
-            digest.update(chunk)
             size += len(chunk)
+            if size > most:
+                return Rejected("The file is larger than MAX_UPLOAD_MB.", "Raise the limit, or leave it out.")
+            digest.update(chunk)
     except UnreadablePhoto as error:
-        return Rejected(error.message, error.remedy)
+        return Rejected(error.message, error.remedy, error.passing)
     except OSError as error:
-        return Rejected(f"The file cannot be read: {error.strerror}.", "Check its permissions and the disk.")
-    if size > settings.max_upload_mb << 20:
-        return Rejected("The file is larger than MAX_UPLOAD_MB.", "Raise the limit, or leave it out.")
+        failure = _unreadable(source, error)
+        return Rejected(failure.message, failure.remedy, failure.passing)
     return Photo(source, digest.hexdigest(), size)
 
 
@@ -228,5 +293,21 @@ def _chunks(source: Source, settings: Settings) -> Iterator[bytes]:
         yield from archive.stream(source.path, source.member, settings)
         return
     with source.path.open("rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UnreadableNow("It is no file any more.", "Run again.")
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+def _unreadable(source: Source, error: OSError) -> UnreadableNow:
+    """What to say of a file that the system does not let us read. Raises BadInput where it is gone."""
+    if error.errno in GONE or not source.path.parent.is_dir():
+        raise _gone(source.path, error) from error
+    return UnreadableNow(f"The file cannot be read: {error.strerror}.", "Check its permissions and the disk.")
+
+
+def _gone(path: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"{path.name} was there and is not any more: {error.strerror}. Nothing was changed.",
+        "Connect its drive or put it back, or leave it out; then run again.",
+    )

@@ -14,7 +14,7 @@ from PIL import Image
 from lora_builder.decode import Decoded, read_photo
 from lora_builder.errors import BadInput, UnreadablePhoto
 from lora_builder.files import atomic_write
-from lora_builder.ingest import identify, local_file
+from lora_builder.ingest import identify, local_photo
 from lora_builder.models import load_body_model, load_face_model, versions
 from lora_builder.models.interface import BodyModel, DetectedFace, FaceModel
 from lora_builder.models.yunet_sface import aligned_smoothly
@@ -93,12 +93,10 @@ def recipe(settings: Settings) -> str:
 def measure(photo: Photo, settings: Settings) -> Look:
     """What one look at the photo found, or why there was none. Writes its preview."""
     try:
-        with local_file(photo.source, settings) as path:
+        with local_photo(photo, settings) as path:
             decoded = read_photo(path, settings.analysis_max_side, settings)
     except UnreadablePhoto as error:
-        return Rejected(error.message, error.remedy)
-    except OSError as error:
-        return Rejected(f"The file cannot be read: {error.strerror}.", "Check its permissions and the disk.")
+        return Rejected(error.message, error.remedy, error.passing)
     _write_preview(photo.sha256, decoded.pixels, settings)
     return measure_pixels(decoded, photo.sha256, settings)
 
@@ -320,7 +318,6 @@ def _exposure(grey: NDArray[np.uint8]) -> Exposure:
 
 def _write_preview(sha256: str, pixels: Pixels, settings: Settings) -> None:
     path = preview_path(settings, sha256)
-    path.parent.mkdir(parents=True, exist_ok=True)
     height, width = pixels.shape[:2]
     shrink = settings.preview_max_side / max(height, width)
     if shrink < 1:
@@ -328,4 +325,4 @@ def _write_preview(sha256: str, pixels: Pixels, settings: Settings) -> None:
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=settings.preview_jpeg_quality)
-    atomic_write(path, buffer.getvalue())
+    atomic_write(path, buffer.getvalue(), settings.data_dir)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from lora_builder import edits, measure
 from lora_builder.caption.composer import compose
 from lora_builder.crop import SUFFIX, CropTask, crop_tasks, cut
 from lora_builder.decide import Evidence, decide, gather
-from lora_builder.errors import BadInput, Cancelled, OutputUnwritable, ProjectBusy
+from lora_builder.errors import BadInput, Cancelled
 from lora_builder.explain import detail
 from lora_builder.export.images import training_images
 from lora_builder.export.package import build_dataset, write_decisions, write_zip
 from lora_builder.export.report import PhotoFacts, write_report
+from lora_builder.files import locked, swept, writing_to
 from lora_builder.focus import frame, more_frames, users_crop
 from lora_builder.ingest import identify, list_sources
 from lora_builder.models import calibration, warm_up
@@ -40,9 +38,10 @@ from lora_builder.records import (
     Stage,
     Verdict,
 )
+from lora_builder.resources import check_disk, look, plan
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
-from lora_builder.workers import Workers, worker_count
+from lora_builder.workers import Workers
 
 ALL = tuple(Stage)
 """Every stage, in order."""
@@ -83,6 +82,7 @@ class _Job:
     def event(self, stage: Stage, done: int, total: int, photo: str = "", message: str = "") -> Event:
         if self.cancelled():
             raise Cancelled("Stopped. What was done is kept.", "Run again to go on.")
+        check_disk(self.settings, self.project.folder, self.settings.data_dir)
         return Event(self.project.name, stage, done, total, photo, message)
 
     @property
@@ -115,8 +115,9 @@ def run(
         (Stage.CAPTION, _caption),
         (Stage.PACK, functools.partial(_pack, dry_run=dry_run)),
     ]
-    workers = Workers(worker_count(settings), settings.photo_timeout_s, cancelled)
-    with _locked(project.folder), workers:
+    allowed = plan(settings)
+    workers = Workers(allowed.workers, settings.photo_timeout_s, cancelled, allowed.photo_mb)
+    with swept(settings.data_dir), locked(project.folder), workers:
         job = _Job(store, project, settings, workers, cancelled, overrides=store.overrides(project.id))
         for stage, step in steps[: last + 1]:
             if not (dry_run and stage is Stage.CROP):
@@ -124,30 +125,11 @@ def run(
         store.save_decisions(project.id, _decisions(job))
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One run a project at a time; the lock of a process that died is free."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", blocking=False)
-        lock.acquire()
-    except Timeout as error:
-        raise ProjectBusy(f"Another run is at work on {folder}.", "Wait for it, or stop it.") from error
-    except OSError as error:
-        raise OutputUnwritable(
-            f"Cannot write to {folder}: {error.strerror}.", "Choose another output folder."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _ingest(job: _Job) -> Iterator[Event]:
     listing = list_sources(job.project.input, job.settings)
     total = len(listing.sources)
     problems = list(listing.problems)
-    yield job.event(Stage.INGEST, 0, total)
+    yield job.event(Stage.INGEST, 0, total, message=str(look(job.project.folder)))
     work = functools.partial(identify, settings=job.settings)
     for source, result in job.workers.here(work, listing.sources):
         if isinstance(result, Photo):
@@ -242,7 +224,8 @@ def _focus(job: _Job) -> Iterator[Event]:
 
 def _crop(job: _Job) -> Iterator[Event]:
     cache = job.project.folder / CACHE / "crops"
-    cache.mkdir(parents=True, exist_ok=True)
+    with writing_to(job.project.folder):
+        cache.mkdir(parents=True, exist_ok=True)
     while True:
         job.cuts = _tasks(job, cache)
         tasks = list(job.cuts.values())

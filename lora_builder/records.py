@@ -163,10 +163,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class Rejected:
-    """An input file of which no measurement can be had, and why, in a sentence for people."""
+    """An input file of which no measurement can be had, and why, in a sentence for people.
+
+    `passing`: it may go well another time (a limit was raised, a drive is back, there is memory
+    again), so it is true of this run alone and never remembered.
+    """
 
     message: str
     remedy: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,15 @@ class Settings(BaseSettings):
     photo_timeout_s: float = Field(
         20.0, gt=0, description="A photo that takes longer is given up as unreadable, seconds."
     )
-    workers: int = Field(0, ge=0, le=64, description="Worker processes; 0: one per core.")
+    workers: int = Field(
+        0, ge=0, le=64, description="Worker processes; 0: one per core, as far as the free memory goes."
+    )
+    photo_memory_mb: int = Field(
+        3072, ge=256, description="Memory that one photo may take beyond the models, MiB (Linux)."
+    )
+    reserve_disk_mb: int = Field(
+        512, ge=0, description="A run stops, keeping what is done, before a disk has less free, MiB."
+    )
 
     # Measuring
     analysis_max_side: int = Field(1280, ge=320, le=4096, description="Photos are measured at this size.")

@@ -17,6 +17,7 @@ from PIL import Image
 from lora_builder import measure, pipeline
 from lora_builder.errors import BadInput, Cancelled, ProjectBusy
 from lora_builder.records import Override, Stage
+from lora_builder.resources import Plan
 from lora_builder.settings import Settings, load
 from lora_builder.store import Store
 
@@ -98,7 +99,7 @@ def test_a_second_run_measures_nothing(
 
     monkeypatch.setattr(measure, "measure", never)
     monkeypatch.setattr(pipeline, "cut", never)
-    monkeypatch.setattr(pipeline, "worker_count", lambda settings: 0)
+    monkeypatch.setattr(pipeline, "plan", lambda settings: Plan(0, 0))
     build(folder, tmp_path / "out", inside)
     assert digests(tmp_path / "out") == before
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_builder.errors import Cancelled
+from lora_builder.errors import Cancelled, ModelUnavailable, WorkersFailing
 from lora_builder.records import Rejected
-from lora_builder.workers import Workers
+from lora_builder.workers import FIRST_FAILURES, Workers
 
 
 def run(function: Callable[[int], object], items: Sequence[int], workers: int, timeout_s: float = 20) -> dict:
@@ -105,3 +106,63 @@ def test_cancel_acts_within_a_second() -> None:
     with pytest.raises(Cancelled), Workers(1, 50, cancelled) as pool:
         list(pool.each(sleep_on, [2, 2, 2]))
     assert time.monotonic() - asked[0] < 5
+
+
+def grab(megabytes: int) -> int:
+    return len(bytearray(megabytes << 20))
+
+
+def fall_always(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def cannot_start() -> None:
+    raise ModelUnavailable("The face model is not here.", "Install it.")
+
+
+def die_at_start() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_photo_that_eats_memory_costs_itself() -> None:
+    """Past its share of memory a photo is given up, and the next one goes on in the same machine."""
+    with Workers(1, 60, memory_mb=512) as pool:
+        results = dict(pool.each(grab, [10, 2000, 20]))
+    assert isinstance(results[2000], Rejected) and "memory" in results[2000].message
+    assert results[10] == 10 << 20 and results[20] == 20 << 20
+
+
+def test_when_every_first_photo_kills_its_worker_the_run_says_so() -> None:
+    """A broken installation is not blamed on a thousand photos, one after the other."""
+    started: list[int] = []
+
+    def items() -> list[int]:
+        return list(range(1000))
+
+    with pytest.raises(WorkersFailing, match="SIGKILL"), Workers(3, 60) as pool:
+        for number, _ in pool.each(fall_always, items()):
+            started.append(number)
+    assert len(started) < FIRST_FAILURES
+
+
+def test_a_model_that_is_missing_is_told_in_its_own_words() -> None:
+    """What a worker cannot load ends the run with that sentence, not with a broken pool."""
+    with pytest.raises(ModelUnavailable, match="not here"), Workers(2, 60) as pool:
+        list(pool.each(double, range(10), cannot_start))
+
+
+def test_workers_that_cannot_start_end_the_run() -> None:
+    """They are not started for ever."""
+    with pytest.raises(WorkersFailing), Workers(1, 60) as pool:
+        list(pool.each(double, range(3), die_at_start))
+
+
+@pytest.mark.parametrize("jump_s", [-7200, 7200])
+def test_the_time_limit_does_not_read_the_wall_clock(monkeypatch: pytest.MonkeyPatch, jump_s: float) -> None:
+    """A clock that is set while photos are in hand neither ends them nor lets one hang."""
+    true, begun = time.time, time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: true() + (jump_s if time.monotonic() > begun + 1 else 0))
+    results = run(sleep_on, range(4), 1, timeout_s=3)
+    assert isinstance(results[2], Rejected) and (results[0], results[1], results[3]) == (0, 1, 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sqlite3
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +13,75 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from filelock import FileLock
+from psycopg import OperationalError as PostgresError
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lora_builder.errors import StoreUnavailable
 
 BUSY_TIMEOUT_S = 30
 
+UPGRADE_LOCK = 0x6C6F7261
+"""PostgreSQL's advisory lock under which the schema is brought up to date."""
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_database(url: str) -> sa.Engine:
-    """The engine of a database at `url` with the newest schema. Raises StoreUnavailable."""
+    """The engine of a database at `url` with the newest schema. Raises StoreUnavailable.
+
+    So does every later use of the engine, where the database cannot be reached, read or written.
+    """
     parsed = sa.make_url(url)
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg")
+    file = Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
     try:
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(parsed)
         if parsed.get_backend_name() == "sqlite":
             sa.event.listen(engine, "connect", _careful)
-        _upgrade(engine)
+        # Two first starts at once: one makes the tables, the other waits and finds them.
+        with FileLock(file.with_name(f".{file.name}.lock")) if file else nullcontext():
+            _upgrade(engine)
     except CommandError as error:
         raise StoreUnavailable(
             f"The database {parsed.render_as_string(hide_password=True)} was written by a newer version.",
             "Update this program, or give it another LORA_DATA_DIR.",
         ) from error
     except (sa.exc.SQLAlchemyError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise StoreUnavailable(
-            f"The database {parsed.render_as_string(hide_password=True)} cannot be opened: {reason}.",
-            "Check DATABASE_URL, LORA_DATA_DIR and the disk.",
-        ) from error
+        raise _unavailable(parsed, error) from error
+    sa.event.listen(engine, "handle_error", functools.partial(_refused, parsed))
     return engine
 
 
+def _unavailable(url: sa.URL, error: BaseException) -> StoreUnavailable:
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return StoreUnavailable(
+        f"The database {url.render_as_string(hide_password=True)} cannot be used: {reason}.",
+        "Check DATABASE_URL, LORA_DATA_DIR and the disk's free space.",
+    )
+
+
+def _refused(url: sa.URL, context: sa.engine.ExceptionContext) -> None:
+    """A full disk, a lost server, a lock held too long are the user's world, not bugs of ours."""
+    if isinstance(context.original_exception, (sqlite3.OperationalError, PostgresError)):
+        raise _unavailable(url, context.original_exception) from context.original_exception
+
+
 def upsert(
-    connection: sa.Connection, table: sa.TableClause, rows: list[dict[str, Any]], keys: tuple[str, ...]
+    connection: sa.Connection,
+    table: sa.TableClause,
+    rows: list[dict[str, Any]],
+    keys: tuple[str, ...],
+    only: tuple[str, ...] | None = None,
 ) -> None:
-    """Inserts the rows; one whose `keys` are there already takes that row's place."""
+    """Inserts the rows; one whose `keys` are there already takes that row's place, or only its `only`."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    names = only if only is not None else tuple(name for name in rows[0] if name not in keys)
+    changed = {name: statement.excluded[name] for name in names}
     connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changed), rows)
 
 
@@ -66,16 +95,23 @@ def _migrations() -> tuple[Config, str | None]:
 
 def _upgrade(engine: sa.Engine) -> None:
     config, head = _migrations()
-    with engine.begin() as connection:
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
         if sa.inspect(connection).has_table("alembic_version"):
             version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
             if version == head:
                 return
+        if connection.dialect.name == "sqlite":
+            # The driver begins no transaction for CREATE TABLE, and a kill would leave half a schema.
+            connection.commit()
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        connection.commit()
 
 
-def _careful(connection: Any, _: object) -> None:
+def _careful(connection: sqlite3.Connection, _: object) -> None:
     """WAL: readers do not wait for the writer. FULL: what was committed survives a power cut."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_S * 1000}", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")

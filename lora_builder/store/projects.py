@@ -75,18 +75,13 @@ class Store:
     def project(self, folder: Path, name: str, input: Path, owner: str | None = None) -> Project:
         """The project that lives in `folder`, made if there is none."""
         folder, input = folder.resolve(), input.resolve()
+        fresh = Project(secrets.token_urlsafe(24), name, folder, input, owner, time.time())
+        row = asdict(fresh) | {"folder": str(folder), "input": str(input)}
         with self._engine.begin() as connection:
-            known = connection.execute(_projects.select().where(_projects.c.folder == str(folder))).first()
-            if known is None:
-                fresh = Project(secrets.token_urlsafe(24), name, folder, input, owner, time.time())
-                row = asdict(fresh) | {"folder": str(folder), "input": str(input)}
-                connection.execute(_projects.insert().values(row))
-                return fresh
-            if known.input != str(input):
-                connection.execute(
-                    _projects.update().where(_projects.c.id == known.id).values(input=str(input))
-                )
-        return _project(known, input)
+            # Written first and read then: of two at the same moment one makes it, both see it.
+            upsert(connection, _projects, [row], ("folder",), only=("input",))
+            known = connection.execute(_projects.select().where(_projects.c.folder == str(folder))).one()
+        return _project(known)
 
     def find_project(self, id: str) -> Project | None:
         """The project of that id."""
@@ -126,9 +121,11 @@ class Store:
         return found
 
     def save_looks(self, recipe: str, looks: Mapping[str, Look]) -> None:
-        """Remembers looks, all or none."""
+        """Remembers looks, all or none; not those that hold for this run alone."""
         rows = []
         for sha256, look in looks.items():
+            if isinstance(look, Rejected) and look.passing:
+                continue
             facts, arrays = encode(look)
             rows.append({"sha256": sha256, "recipe": recipe, "facts": facts, "arrays": arrays})
         if rows:
