@@ -1,18 +1,17 @@
-"""Runs in the background: one worker thread, a queue, and snapshots of how far each run is.
+"""Runs in the background: one worker thread, a queue in the database, and snapshots of each run.
 
-Pages come and go; a run does not notice. A page keeps a job's id and asks for its snapshot, whose
-`version` says whether there is anything new to show.
+Pages come and go; a run does not notice. A page asks for the snapshot of its project's job, whose
+`version` says whether there is anything new to show. The queue outlives the app: `resume` takes up
+what waited or ran when it ended, and a run that begins again goes on where it was.
 """
 
 from __future__ import annotations
 
 import contextvars
 import logging
-import queue
-import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -21,12 +20,14 @@ from typing import Any, Protocol, cast
 from lora_builder.errors import Cancelled, LoraBuilderError
 from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings
-from lora_builder.store import Project, Store
+from lora_builder.store import Project, QueuedJob, Store
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 200
-"""Finished jobs whose snapshots are kept; the datasets themselves are in the store."""
+"""Finished jobs whose stages are remembered; how they ended is in the store."""
+
+ALL = tuple(Stage)
 
 RATE_AFTER_S = 1.5
 """Seconds into a stage before its rate is worth telling: the first photos pay for loading models."""
@@ -36,7 +37,13 @@ class Run(Protocol):
     """`pipeline.run`, or what a test puts in its place."""
 
     def __call__(
-        self, store: Store, project: Project, settings: Settings, *, cancelled: Callable[[], bool]
+        self,
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
     ) -> Iterator[Event]: ...
 
 
@@ -91,60 +98,85 @@ class Snapshot:
 
 @dataclass
 class _Job:
-    project: Project
-    settings: Settings
+    """A job that runs, or ran since the app started."""
+
     snapshot: Snapshot
-    context: contextvars.Context
     stop: threading.Event = field(default_factory=threading.Event)
     stage_began: float = 0.0
     done_at_start: int = 0
 
 
 class Jobs:
-    """The queue and its one worker thread; every method may be called from any thread."""
+    """The queue and its one worker thread; every method may be called from any thread.
+
+    `settings_of` gives the settings of a project at the moment its run begins.
+    """
 
     def __init__(
         self,
         store: Store,
-        settings: Settings,
+        settings_of: Callable[[Project], Settings],
         run: Run,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.settings = settings
         self._store = store
+        self._settings_of = settings_of
         self._run = run
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._news = threading.Condition(self._lock)
         self._jobs: dict[str, _Job] = {}
-        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._contexts: dict[str, contextvars.Context] = {}
+        self._running: str | None = None
+        self._closing = False
         self._thread: threading.Thread | None = None
 
-    def start(self, project: Project, settings: Settings | None = None) -> str:
-        """The id of a new job for the project, or of the one that is already at work on it."""
+    def resume(self) -> int:
+        """Takes up the jobs that the last start of the app left, and says how many."""
+        left = self._store.queue.unfinished()
+        for job in left:
+            self._store.queue.change(job.id, state=State.QUEUED.value)
+        if left:
+            self._wake()
+        return len(left)
+
+    def start(self, project: Project, stages: Sequence[Stage] = ALL, priority: int = 0) -> str:
+        """The id of a new job for the project, or of the one that is already at work on it.
+
+        A job that still waits takes over the stages asked for.
+        """
         with self._lock:
-            for id, job in self._jobs.items():
-                if job.project.id == project.id and not job.snapshot.finished and not job.stop.is_set():
-                    return id
-            id = secrets.token_urlsafe(12)
-            self._jobs[id] = _Job(
-                project, settings or self.settings, Snapshot(id, project.id), contextvars.copy_context()
-            )
-            self._forget()
-            self._queue.put(id)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="lora-jobs", daemon=True)
-                self._thread.start()
-        return id
+            latest = self._store.queue.latest(project.id)
+            if latest is not None and not self._ended(latest) and not self.stopping(latest.id):
+                if latest.state == State.QUEUED.value and not set(stages) <= set(latest.stages):
+                    both = [stage.value for stage in Stage if stage in {*stages, *latest.stages}]
+                    self._store.queue.change(latest.id, stages=both)
+                return latest.id
+            job = self._store.queue.add(project.id, stages, priority)
+            self._contexts[job.id] = contextvars.copy_context()
+        self._wake()
+        return job.id
 
     def cancel(self, job_id: str) -> None:
         """Asks a job to stop; a waiting one never starts. Unknown and finished jobs are left alone."""
         with self._lock:
             job = self._jobs.get(job_id)
-            if job is None or job.snapshot.finished:
+            if job is not None:
+                job.stop.set()
                 return
-            job.stop.set()
-            if job.snapshot.state is State.QUEUED:
-                self._change(job, state=State.CANCELLED)
+            queued = self._store.queue.find(job_id)
+            if queued is not None and queued.state == State.QUEUED.value:
+                self._store.queue.change(job_id, state=State.CANCELLED.value, ended_at=time.time())
+
+    def hurry(self, job_id: str, mine: Collection[str]) -> None:
+        """Lets a waiting job run before the others of the projects `mine`; nobody else's moves."""
+        with self._lock:
+            places = [job for job in self._store.queue.waiting() if job.project_id in mine]
+            if job_id not in {job.id for job in places}:
+                return
+            order = sorted(places, key=lambda job: job.id != job_id)
+            for place, job in zip(places, order, strict=True):
+                self._store.queue.change(job.id, made_at=place.made_at, priority=place.priority)
 
     def stopping(self, job_id: str) -> bool:
         """Whether a job was asked to stop and has not stopped yet."""
@@ -153,53 +185,87 @@ class Jobs:
             return job is not None and job.stop.is_set() and not job.snapshot.finished
 
     def snapshot(self, job_id: str) -> Snapshot | None:
-        """How far the job is; None for a job of an earlier start of the app."""
+        """How far the job is; of a job of an earlier start of the app, how it ended."""
         with self._lock:
             job = self._jobs.get(job_id)
-            if job is None:
-                return None
-            if job.snapshot.state is not State.QUEUED:
+            if job is not None:
                 return job.snapshot
-            ahead = 0
-            for other in self._jobs.values():
-                if other is job:
-                    break
-                ahead += not other.snapshot.finished
-            if ahead != job.snapshot.ahead:
-                self._change(job, ahead=ahead)
-            return job.snapshot
+            queued = self._store.queue.find(job_id)
+            return None if queued is None else self._of_store(queued)
 
     def latest(self, project_id: str) -> str | None:
         """The id of the project's newest job."""
-        with self._lock:
-            ids = [id for id, job in self._jobs.items() if job.project.id == project_id]
-        return ids[-1] if ids else None
+        job = self._store.queue.latest(project_id)
+        return None if job is None else job.id
+
+    def wait_for(self, job_id: str, timeout_s: float) -> bool:
+        """Waits until the job has let go of everything; False if it has not by then."""
+        with self._news:
+            return self._news.wait_for(lambda: self._running != job_id, timeout_s)
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Stops every job and waits for the worker; what was done is kept."""
+        """Stops the running job and waits for it; it and those that wait are there at the next start."""
         with self._lock:
-            ids = list(self._jobs)
-        for id in ids:
-            self.cancel(id)
-        self._queue.put(None)
+            self._closing = True
+            running = self._jobs.get(self._running or "")
+            if running is not None:
+                running.stop.set()
+            self._news.notify_all()
         if self._thread is not None:
             self._thread.join(timeout_s)
 
+    def _ended(self, job: QueuedJob) -> bool:
+        return State(job.state) in FINISHED
+
+    def _of_store(self, queued: QueuedJob) -> Snapshot:
+        state = State(queued.state)
+        ahead = 0
+        if state is State.QUEUED:
+            waiting = [job.id for job in self._store.queue.waiting()]
+            before = waiting.index(queued.id) if queued.id in waiting else 0
+            ahead = before + (self._running is not None)
+        return Snapshot(
+            queued.id,
+            queued.project_id,
+            version=-1 - ahead,
+            state=state,
+            ahead=ahead,
+            error=queued.error,
+            remedy=queued.remedy,
+        )
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="lora-jobs", daemon=True)
+                self._thread.start()
+            self._news.notify_all()
+
     def _work(self) -> None:
         while True:
-            id = self._queue.get()
-            if id is None:
-                return
             with self._lock:
-                job = self._jobs.get(id)
-                if job is None or job.snapshot.finished:
+                waiting = [] if self._closing else self._store.queue.waiting()
+                if self._closing:
+                    return
+                if not waiting:
+                    self._news.wait()
                     continue
-                self._change(job, state=State.RUNNING, ahead=0)
-            job.context.run(self._run_one, job)
+                queued = waiting[0]
+                project = self._store.find_project(queued.project_id)
+                if project is None:
+                    self._store.queue.change(queued.id, state=State.CANCELLED.value, ended_at=time.time())
+                    continue
+                self._store.queue.change(queued.id, state=State.RUNNING.value)
+                job = _Job(Snapshot(queued.id, project.id, state=State.RUNNING))
+                self._jobs[queued.id], self._running = job, queued.id
+                self._forget()
+            context = self._contexts.pop(queued.id, None) or contextvars.copy_context()
+            context.run(self._run_one, job, project, queued.stages)
 
-    def _run_one(self, job: _Job) -> None:
+    def _run_one(self, job: _Job, project: Project, stages: Collection[Stage]) -> None:
         try:
-            events = self._run(self._store, job.project, job.settings, cancelled=job.stop.is_set)
+            settings = self._settings_of(project)
+            events = self._run(self._store, project, settings, stages=stages, cancelled=job.stop.is_set)
             with closing(cast("Generator[Event, None, None]", events)):
                 for event in events:
                     if job.stop.is_set():
@@ -210,14 +276,21 @@ class Jobs:
         except LoraBuilderError as error:
             self._finish(job, State.FAILED, error=error.message, remedy=error.remedy)
         except Exception:  # a bug of ours must end this job, not the queue of everybody
-            log.exception("The run of project %s failed.", job.project.name)
+            log.exception("The run of project %s failed.", project.name)
             self._finish(job, State.FAILED)
         else:
             self._finish(job, State.DONE)
 
-    def _finish(self, job: _Job, state: State, **changes: Any) -> None:
+    def _finish(self, job: _Job, state: State, error: str = "", remedy: str = "") -> None:
         with self._lock:
-            self._change(job, state=state, photo="", rate=None, seconds_left=None, **changes)
+            self._running = None
+            self._news.notify_all()
+            if self._closing and state is State.CANCELLED:
+                return  # Nobody asked this run to stop but the app's end: the next start takes it up.
+            self._store.queue.change(
+                job.snapshot.job, state=state.value, ended_at=time.time(), error=error, remedy=remedy
+            )
+            self._change(job, state=state, photo="", rate=None, seconds_left=None, error=error, remedy=remedy)
 
     def _note(self, job: _Job, event: Event) -> None:
         """Turns an event into the next snapshot."""

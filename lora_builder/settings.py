@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         512, ge=0, description="A run stops, keeping what is done, before a disk has less free, MiB."
     )
 
+    # The app
+    retention_hours: int = Field(
+        0, ge=0, description="The app deletes projects this many hours after their last use; 0: never."
+    )
+
     # Measuring
     analysis_max_side: int = Field(1280, ge=320, le=4096, description="Photos are measured at this size.")
     preview_max_side: int = Field(1200, ge=64, le=4096, description="Longest side of previews, pixels.")

@@ -6,7 +6,7 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,12 @@ def wait(jobs: Jobs, id: str, until: Callable[[Snapshot], bool] = lambda s: s.fi
 
 def counting(total: int) -> Run:
     def run(
-        store: Store, project: Project, settings: Settings, *, cancelled: Callable[[], bool]
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
     ) -> Iterator[Event]:
         for stage in (Stage.INGEST, Stage.MEASURE):
             for done in range(total + 1):
@@ -53,7 +58,12 @@ def counting(total: int) -> Run:
 
 def failing(error: Exception) -> Run:
     def run(
-        store: Store, project: Project, settings: Settings, *, cancelled: Callable[[], bool]
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
     ) -> Iterator[Event]:
         yield Event(project.name, Stage.INGEST, 0, 1)
         raise error
@@ -68,7 +78,13 @@ class Gate:
         self.entered, self.opened, self.closed = threading.Event(), threading.Event(), threading.Event()
 
     def __call__(
-        self, store: Store, project: Project, settings: Settings, *, cancelled: Callable[[], bool]
+        self,
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
     ) -> Iterator[Event]:
         try:
             yield Event(project.name, Stage.INGEST, 0, 2)
@@ -83,8 +99,8 @@ class Gate:
 
 def test_a_run_ends_with_every_stage_counted(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A job runs in the background and its last snapshot holds each stage's count."""
-    jobs = Jobs(store, settings, counting(3))
-    last = wait(jobs, jobs.start(a_project(store, tmp_path), settings))
+    jobs = Jobs(store, lambda _: settings, counting(3))
+    last = wait(jobs, jobs.start(a_project(store, tmp_path)))
     assert last.state is State.DONE
     assert [(s.stage, s.done, s.total) for s in last.stages] == [
         (Stage.INGEST, 3, 3),
@@ -94,8 +110,8 @@ def test_a_run_ends_with_every_stage_counted(store: Store, settings: Settings, t
 
 def test_the_version_moves_only_with_news(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A page that saw a version need not draw again until it changes."""
-    jobs = Jobs(store, settings, counting(1))
-    id = jobs.start(a_project(store, tmp_path), settings)
+    jobs = Jobs(store, lambda _: settings, counting(1))
+    id = jobs.start(a_project(store, tmp_path))
     last = wait(jobs, id)
     assert jobs.snapshot(id) == last
     assert last.version > 1
@@ -107,14 +123,19 @@ def test_the_rate_counts_only_what_this_run_did(store: Store, settings: Settings
     gate = threading.Event()
 
     def run(
-        store: Store, project: Project, settings: Settings, *, cancelled: Callable[[], bool]
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
     ) -> Iterator[Event]:
         yield Event(project.name, Stage.MEASURE, 90, 120)
         yield Event(project.name, Stage.MEASURE, 100, 120)
         gate.wait(5)
 
-    jobs = Jobs(store, settings, run, clock=lambda: next(now))
-    id = jobs.start(a_project(store, tmp_path), settings)
+    jobs = Jobs(store, lambda _: settings, run, clock=lambda: next(now))
+    id = jobs.start(a_project(store, tmp_path))
     seen = wait(jobs, id, lambda s: s.rate is not None)
     gate.set()
     assert seen.rate == pytest.approx(1.0)
@@ -124,9 +145,9 @@ def test_the_rate_counts_only_what_this_run_did(store: Store, settings: Settings
 def test_one_at_a_time(store: Store, settings: Settings, tmp_path: Path) -> None:
     """The second job waits for the first and says how many are ahead."""
     gate = Gate()
-    jobs = Jobs(store, settings, gate)
-    first = jobs.start(a_project(store, tmp_path, "ann"), settings)
-    second = jobs.start(a_project(store, tmp_path, "ben"), settings)
+    jobs = Jobs(store, lambda _: settings, gate)
+    first = jobs.start(a_project(store, tmp_path, "ann"))
+    second = jobs.start(a_project(store, tmp_path, "ben"))
     assert gate.entered.wait(5)
     waiting = jobs.snapshot(second)
     assert waiting is not None
@@ -139,20 +160,20 @@ def test_one_at_a_time(store: Store, settings: Settings, tmp_path: Path) -> None
 def test_starting_twice_is_one_job(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A double click does not run a project twice."""
     gate = Gate()
-    jobs = Jobs(store, settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate)
     project = a_project(store, tmp_path)
-    first = jobs.start(project, settings)
-    assert jobs.start(project, settings) == first == jobs.latest(project.id)
+    first = jobs.start(project)
+    assert jobs.start(project) == first == jobs.latest(project.id)
     gate.opened.set()
     wait(jobs, first)
-    assert jobs.start(project, settings) != first
+    assert jobs.start(project) != first
 
 
 def test_cancelling_stops_the_run(store: Store, settings: Settings, tmp_path: Path) -> None:
     """Cancel ends the job as cancelled, and the run is closed."""
     gate = Gate()
-    jobs = Jobs(store, settings, gate)
-    id = jobs.start(a_project(store, tmp_path), settings)
+    jobs = Jobs(store, lambda _: settings, gate)
+    id = jobs.start(a_project(store, tmp_path))
     assert gate.entered.wait(5)
     jobs.cancel(id)
     assert wait(jobs, id).state is State.CANCELLED
@@ -162,9 +183,9 @@ def test_cancelling_stops_the_run(store: Store, settings: Settings, tmp_path: Pa
 def test_a_waiting_job_can_be_cancelled(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A job that waits is cancelled at once and never starts."""
     gate = Gate()
-    jobs = Jobs(store, settings, gate)
-    first = jobs.start(a_project(store, tmp_path, "ann"), settings)
-    second = jobs.start(a_project(store, tmp_path, "ben"), settings)
+    jobs = Jobs(store, lambda _: settings, gate)
+    first = jobs.start(a_project(store, tmp_path, "ann"))
+    second = jobs.start(a_project(store, tmp_path, "ben"))
     jobs.cancel(second)
     waiting = jobs.snapshot(second)
     assert waiting is not None
@@ -176,8 +197,8 @@ def test_a_waiting_job_can_be_cancelled(store: Store, settings: Settings, tmp_pa
 
 def test_the_users_faults_come_with_a_remedy(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A failure of the user's world is told in its own words."""
-    jobs = Jobs(store, settings, failing(BadInput("There are no pictures.", "Choose others.")))
-    last = wait(jobs, jobs.start(a_project(store, tmp_path), settings))
+    jobs = Jobs(store, lambda _: settings, failing(BadInput("There are no pictures.", "Choose others.")))
+    last = wait(jobs, jobs.start(a_project(store, tmp_path)))
     assert (last.state, last.error, last.remedy) == (
         State.FAILED,
         "There are no pictures.",
@@ -189,14 +210,14 @@ def test_our_faults_are_logged_and_the_queue_lives_on(
     store: Store, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A bug ends its job with a traceback in the log, nothing of it in the snapshot, and no other job."""
-    jobs = Jobs(store, settings, failing(ZeroDivisionError("secret detail")))
+    jobs = Jobs(store, lambda _: settings, failing(ZeroDivisionError("secret detail")))
     project = a_project(store, tmp_path)
     with caplog.at_level(logging.ERROR):
-        last = wait(jobs, jobs.start(project, settings))
+        last = wait(jobs, jobs.start(project))
     assert last.state is State.FAILED
     assert "secret detail" not in repr(last)
     assert "secret detail" in caplog.text
-    assert wait(jobs, jobs.start(project, settings)).state is State.FAILED
+    assert wait(jobs, jobs.start(project)).state is State.FAILED
 
 
 def test_the_callers_context_reaches_the_run(store: Store, settings: Settings, tmp_path: Path) -> None:
@@ -204,14 +225,19 @@ def test_the_callers_context_reaches_the_run(store: Store, settings: Settings, t
     seen: list[str] = []
 
     def run(
-        store: Store, project: Project, settings: Settings, *, cancelled: Callable[[], bool]
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
     ) -> Iterator[Event]:
         seen.append(COLOUR.get())
         yield Event(project.name, Stage.INGEST, 1, 1)
 
-    jobs = Jobs(store, settings, run)
+    jobs = Jobs(store, lambda _: settings, run)
     token = COLOUR.set("green")
-    id = jobs.start(a_project(store, tmp_path), settings)
+    id = jobs.start(a_project(store, tmp_path))
     COLOUR.reset(token)
     wait(jobs, id)
     assert seen == ["green"]
@@ -220,15 +246,71 @@ def test_the_callers_context_reaches_the_run(store: Store, settings: Settings, t
 def test_closing_stops_everything(store: Store, settings: Settings, tmp_path: Path) -> None:
     """When the app ends, the running job is stopped and waited for."""
     gate = Gate()
-    jobs = Jobs(store, settings, gate)
-    jobs.start(a_project(store, tmp_path), settings)
+    jobs = Jobs(store, lambda _: settings, gate)
+    jobs.start(a_project(store, tmp_path))
     assert gate.entered.wait(5)
     jobs.close()
     assert gate.closed.is_set()
 
 
+def test_the_queue_outlives_the_app(store: Store, settings: Settings, tmp_path: Path) -> None:
+    """What ran and what waited when the app ended goes on at its next start, in the same order."""
+    gate = Gate()
+    jobs = Jobs(store, lambda _: settings, gate)
+    first = jobs.start(a_project(store, tmp_path, "ann"), (Stage.DECIDE,))
+    second = jobs.start(a_project(store, tmp_path, "ben"))
+    assert gate.entered.wait(5)
+    jobs.close()
+    ran: list[tuple[str, tuple[Stage, ...]]] = []
+
+    def run(
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Event]:
+        ran.append((project.name, tuple(stages)))
+        yield Event(project.name, Stage.INGEST, 1, 1)
+
+    again = Jobs(store, lambda _: settings, run)
+    assert again.resume() == 2
+    wait(again, second)
+    assert wait(again, first).state is State.DONE
+    assert ran == [("ann", (Stage.DECIDE,)), ("ben", tuple(Stage))]
+    assert Jobs(store, lambda _: settings, run).resume() == 0
+
+
+def test_one_hurries_only_past_ones_own(store: Store, settings: Settings, tmp_path: Path) -> None:
+    """A waiting job can be moved before one's others; nobody else's job moves."""
+    gate = Gate()
+    jobs = Jobs(store, lambda _: settings, gate)
+    names = ("running", "mine1", "theirs", "mine2")
+    projects = {name: a_project(store, tmp_path, name) for name in names}
+    ids = {name: jobs.start(project) for name, project in projects.items()}
+    assert gate.entered.wait(5)
+    jobs.hurry(ids["mine2"], {projects["mine1"].id, projects["mine2"].id})
+    assert [job.id for job in store.queue.waiting()] == [ids[n] for n in ("mine2", "theirs", "mine1")]
+    jobs.hurry(ids["theirs"], {projects["mine1"].id})
+    assert [job.id for job in store.queue.waiting()] == [ids[n] for n in ("mine2", "theirs", "mine1")]
+    jobs.close()
+
+
+def test_a_step_alone_goes_before_whole_runs(store: Store, settings: Settings, tmp_path: Path) -> None:
+    """Short jobs of higher priority do not wait behind long ones."""
+    gate = Gate()
+    jobs = Jobs(store, lambda _: settings, gate)
+    jobs.start(a_project(store, tmp_path, "running"))
+    long = jobs.start(a_project(store, tmp_path, "long"))
+    short = jobs.start(a_project(store, tmp_path, "short"), (Stage.DECIDE,), priority=1)
+    assert gate.entered.wait(5)
+    assert [job.id for job in store.queue.waiting()] == [short, long]
+    jobs.close()
+
+
 def test_an_unknown_job_has_no_snapshot(store: Store, settings: Settings) -> None:
-    """A page that remembers a job of yesterday is told that it is gone."""
-    jobs = Jobs(store, settings, counting(1))
+    """A page that remembers a job that was forgotten is told that it is gone."""
+    jobs = Jobs(store, lambda _: settings, counting(1))
     assert jobs.snapshot("yesterday") is None
     jobs.cancel("yesterday")

@@ -15,7 +15,10 @@ from lora_builder.records import Box, Decision, Look, Override, Photo, Rejected,
 from lora_builder.store.captions import Answers, Captions, Ledger, Templates
 from lora_builder.store.database import open_database, upsert
 from lora_builder.store.finishing import Finishing
+from lora_builder.store.history import History
 from lora_builder.store.measurement_codec import decode, encode
+from lora_builder.store.notes import Notes
+from lora_builder.store.queue import JobQueue
 
 BATCH = 500
 """Keys a query: below every database's limit on parameters."""
@@ -52,7 +55,10 @@ class Project:
 
 
 class Store:
-    """A database at `url`, brought to the newest schema. Raises StoreUnavailable."""
+    """A database at `url`, brought to the newest schema. Raises StoreUnavailable.
+
+    `notes`, `queue`, `history`: the groups of tables that have a file of their own.
+    """
 
     def __init__(self, url: str) -> None:
         self._engine = open_database(url)
@@ -61,6 +67,9 @@ class Store:
         self.ledger = Ledger(self._engine)
         self.templates = Templates(self._engine)
         self.finishing = Finishing(self._engine)
+        self.notes = Notes(self._engine)
+        self.queue = JobQueue(self._engine)
+        self.history = History(self._engine)
 
     def __enter__(self) -> Store:
         return self
@@ -97,14 +106,39 @@ class Store:
         with self._engine.begin() as connection:
             return [_project(row) for row in connection.execute(query)]
 
+    def rename_project(self, id: str, name: str) -> None:
+        """Gives the project another name."""
+        with self._engine.begin() as connection:
+            connection.execute(_projects.update().where(_projects.c.id == id).values(name=name))
+
     def delete_project(self, id: str) -> None:
         """Forgets the project; measurements stay, they belong to the photos' content."""
         with self._engine.begin() as connection:
             for table in (_photos, _decisions, _overrides):
                 connection.execute(table.delete().where(table.c.project_id == id))
             Captions.forget_project(connection, id)
-            self.finishing.forget(connection, id)
+            for room in (self.finishing, self.notes, self.queue, self.history):
+                room.forget(connection, id)
             connection.execute(_projects.delete().where(_projects.c.id == id))
+
+    def unused(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the contents that no project lists."""
+        wanted = sorted(set(sha256s))
+        used: set[str] = set()
+        with self._engine.begin() as connection:
+            for begin in range(0, len(wanted), BATCH):
+                batch = wanted[begin : begin + BATCH]
+                query = sa.select(_photos.c.sha256).where(_photos.c.sha256.in_(batch))
+                used.update(connection.execute(query).scalars())
+        return set(wanted) - used
+
+    def forget_looks(self, sha256s: Iterable[str]) -> None:
+        """Removes what was measured of these contents, by whatever recipe."""
+        wanted = sorted(set(sha256s))
+        with self._engine.begin() as connection:
+            for begin in range(0, len(wanted), BATCH):
+                batch = wanted[begin : begin + BATCH]
+                connection.execute(_measurements.delete().where(_measurements.c.sha256.in_(batch)))
 
     def looks(self, sha256s: Iterable[str], recipe: str) -> dict[str, Look]:
         """What is known of these contents, by SHA-256."""
@@ -173,6 +207,12 @@ class Store:
             if row.sha256 is not None
         ]
         return photos, [(row.source, Rejected(*row.problem)) for row in rows if row.sha256 is None]
+
+    def count_photos(self, project_id: str) -> int:
+        """How many input files the project lists."""
+        query = sa.select(sa.func.count()).where(_photos.c.project_id == project_id)
+        with self._engine.begin() as connection:
+            return int(connection.execute(query.select_from(_photos)).scalar() or 0)
 
     def save_decisions(self, project_id: str, decisions: Iterable[Decision]) -> None:
         """Replaces the project's decisions."""

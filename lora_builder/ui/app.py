@@ -6,17 +6,17 @@ import ipaddress
 import os
 import signal
 import threading
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from lora_builder import pipeline
 from lora_builder.jobs import Jobs
 from lora_builder.settings import Settings
-from lora_builder.store import Store
-from lora_builder.ui.actions import Desk
-from lora_builder.ui.page import Page
+from lora_builder.store import Project, Store
+from lora_builder.ui import door
+from lora_builder.ui.desk import Desk, settings_of, stamped_run
+from lora_builder.ui.shell import Shell
+from lora_builder.ui.static import FOLDER
 from lora_builder.ui.texts import tr
 
 CACHE_AGE_S = 24 * 3600
@@ -30,9 +30,10 @@ def launch(settings: Settings) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # `docker stop` ends it as Ctrl-C does
     with Store(settings.database) as store:
-        jobs = Jobs(store, settings, pipeline.run)
+        desk = Desk(settings, store, jobs_of(store, settings), is_local(host))
         try:
-            page = build(Desk(settings, store, jobs, is_local(host)))
+            desk.jobs.resume()
+            page = build(desk)
             _, address, _ = page.launch(
                 server_name=host,
                 share=False,
@@ -43,12 +44,25 @@ def launch(settings: Settings) -> None:
                 footer_links=[],
                 max_file_size=settings.max_upload_mb * 2**20,
                 theme=theme(),
-                css_paths=Path(__file__).with_name("style.css"),
+                css_paths=FOLDER / "style.css",
+                app_kwargs={
+                    "routes": door.routes(desk.signer, desk.read_picture),
+                    "middleware": door.middleware(),
+                },
             )
             print(f"{tr('title', 'en')} is open at {address} (Ctrl-C stops it)", flush=True)
             page.block_thread()
         finally:
-            jobs.close()
+            desk.jobs.close()
+
+
+def jobs_of(store: Store, settings: Settings) -> Jobs:
+    """The queue of the app's runs."""
+
+    def of_project(project: Project) -> Settings:
+        return settings_of(settings, store, project)
+
+    return Jobs(store, of_project, stamped_run)
 
 
 def is_local(host: str) -> bool:
@@ -93,7 +107,7 @@ def theme() -> Any:
 def build(desk: Desk) -> gr.Blocks:
     """The page, ready to launch."""
     with gr.Blocks(
-        title=tr("title", "en"), analytics_enabled=False, fill_width=False, delete_cache=(3600, CACHE_AGE_S)
+        title=tr("title", "en"), analytics_enabled=False, fill_width=True, delete_cache=(3600, CACHE_AGE_S)
     ) as blocks:
-        Page(desk).wire(blocks)
+        Shell(desk).wire(blocks)
     return blocks

@@ -1,0 +1,232 @@
+"""The app's services behind every step: whose project it is, its settings, its runs, its changes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lora_builder import measure, pipeline
+from lora_builder.errors import BadInput
+from lora_builder.files import writing_to
+from lora_builder.jobs import FINISHED, Jobs
+from lora_builder.records import Event, Override, Stage
+from lora_builder.settings import Settings, load
+from lora_builder.store import Change, Project, Store
+from lora_builder.store.notes import SETTINGS, STAMPS
+from lora_builder.ui.door import Signer
+from lora_builder.ui.intake import Intake
+from lora_builder.ui.stamps import MACHINE, STAGES_OF, fingerprints, marks
+from lora_builder.ui.steps import STEPS
+from lora_builder.ui.texts import tr
+
+DOWNLOADS = "downloads"
+"""Folder among the uploads for files that a visitor asked for, each in a folder of random name."""
+
+FALLBACK_NAME = "dataset"
+
+ALONE = 1
+"""Priority of one step done again: it is short, and whole runs can wait for it."""
+
+DELETE_WAIT_S = 15.0
+"""How long a deletion waits for the project's run to let go of its files, seconds."""
+
+Deliverable = Literal["train_package.zip", "report.html"]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The app's services. `local`: whoever sees the page sits at this machine."""
+
+    settings: Settings
+    store: Store
+    jobs: Jobs
+    local: bool
+    signer: Signer = field(default_factory=Signer)
+
+    @property
+    def intake(self) -> Intake:
+        """Where photos come in."""
+        return Intake(self.settings, self.store, self.local)
+
+    # Whose
+
+    def mine(self, project_id: Any, owner: str | None) -> Project | None:
+        """The project, if it is that visitor's."""
+        if not isinstance(project_id, str) or not project_id or not owner:
+            return None
+        project = self.store.find_project(project_id)
+        if project is None or project.owner is None:
+            return None
+        return project if secrets.compare_digest(project.owner.encode(), owner.encode()) else None
+
+    def all_mine(self, owner: str | None) -> list[Project]:
+        """The visitor's projects, newest first."""
+        return self.store.projects(owner)[::-1] if owner else []
+
+    # Settings
+
+    def settings_of(self, project: Project) -> Settings:
+        """The app's settings with the project's own on top. Raises BadSettings."""
+        return settings_of(self.settings, self.store, project)
+
+    def set_settings(self, project: Project, changes: Mapping[str, Any]) -> Settings:
+        """Remembers changed settings of the project. Raises BadSettings for values out of range."""
+        own = self.store.notes.read(project.id, SETTINGS) | {
+            name: value for name, value in changes.items() if name not in MACHINE
+        }
+        settings = load(**(self.settings.model_dump() | own))
+        plain = settings.model_dump(mode="json")
+        self.store.notes.write(project.id, SETTINGS, {name: plain[name] for name in own})
+        return settings
+
+    # Runs
+
+    def run(self, project: Project, step: str | None = None) -> str:
+        """Starts everything, or one step again with what it needs of the steps before."""
+        if step is None:
+            return self.jobs.start(project)
+        return self.jobs.start(project, STAGES_OF[step], ALONE)
+
+    def where_to_go_on(self, project: Project) -> str:
+        """The step that a visitor who opens the project wants to see."""
+        if (project.folder / "train_package.zip").is_file():
+            return "choose"
+        return "photos"
+
+    def delete(self, project: Project) -> None:
+        """Stops the project's job, waits until it lets go, and deletes everything of the project."""
+        job = self.jobs.latest(project.id)
+        if job is not None:
+            self.jobs.cancel(job)
+            self.jobs.wait_for(job, DELETE_WAIT_S)
+        self.intake.delete(project)
+
+    def busy(self, project: Project) -> bool:
+        """Whether a job of the project waits or runs."""
+        job = self.jobs.latest(project.id)
+        snapshot = self.jobs.snapshot(job) if job else None
+        return snapshot is not None and snapshot.state not in FINISHED
+
+    def marks(self, project: Project | None) -> dict[str, str]:
+        """`todo`, `done` or `stale` by step."""
+        if project is None:
+            return dict.fromkeys(STEPS, "todo")
+        made = self.store.notes.read(project.id, STAMPS)
+        return marks(made, _fingerprints(self.store, project, self.settings_of(project)))
+
+    # What the user decides
+
+    def change(self, project: Project, label: str, overrides: Mapping[str, Override | None]) -> None:
+        """Saves overrides by SHA-256 (None: back to automatic) as one step that can be undone.
+
+        `label` names the kind of change, as in `keep`, `crop`, `caption`.
+        """
+        before = self.store.overrides(project.id)
+        old = {sha256: before.get(sha256) for sha256 in overrides}
+        if old == dict(overrides):
+            return
+        for sha256, override in overrides.items():
+            self.store.set_override(project.id, sha256, override)
+        self.store.history.record(project.id, Change(label, old, dict(overrides)))
+
+    def keep(self, project: Project, sha256s: Collection[str], keep: bool | None) -> None:
+        """Keeps, drops or (None) leaves to us these photos, whatever else was decided about them."""
+        known = self.store.overrides(project.id)
+        self.change(
+            project, "keep", {sha256: replace(known.get(sha256, Override()), keep=keep) for sha256 in sha256s}
+        )
+
+    def undo(self, project: Project) -> Change | None:
+        """Takes the newest change back; None where there is none."""
+        change = self.store.history.step(project.id, back=True)
+        if change is not None:
+            self._apply(project, change.before)
+        return change
+
+    def redo(self, project: Project) -> Change | None:
+        """Does the newest undone change again; None where there is none."""
+        change = self.store.history.step(project.id, back=False)
+        if change is not None:
+            self._apply(project, change.after)
+        return change
+
+    def _apply(self, project: Project, overrides: Mapping[str, Override | None]) -> None:
+        for sha256, override in overrides.items():
+            self.store.set_override(project.id, sha256, override)
+
+    # Pictures and files
+
+    def read_picture(self, kind: str, name: str) -> bytes:
+        """The JPEG of a signed address; empty where there is none."""
+        if kind == "thumb":
+            return measure.thumbnail(self.settings, name) or b""
+        if kind == "preview":
+            path = measure.preview_path(self.settings, name)
+            return path.read_bytes() if path.is_file() else b""
+        return b""
+
+    def deliver(self, project: Project, what: Deliverable, language: str) -> Path:
+        """A copy for download, under a name that cannot be guessed. Raises BadInput if there is none."""
+        source = project.folder / what
+        if not source.is_file():
+            raise BadInput(tr("no_package", language), tr("no_package_remedy", language))
+        folder = self.settings.data_dir / "uploads" / DOWNLOADS / secrets.token_hex(16)
+        target = folder / f"{_file_name(project.name)}-{what.replace('_', '-')}"
+        with writing_to(folder):
+            folder.mkdir(parents=True)
+            try:
+                # The run replaces its files and never rewrites them, so a second name is as good as a copy.
+                os.link(source, target)
+            except OSError:
+                shutil.copyfile(source, target)
+        return target
+
+
+def settings_of(settings: Settings, store: Store, project: Project) -> Settings:
+    """The app's settings with the project's own on top. Raises BadSettings."""
+    own = store.notes.read(project.id, SETTINGS)
+    own = {name: value for name, value in own.items() if name in Settings.model_fields}
+    return load(**(settings.model_dump() | own)) if own else settings
+
+
+def stamped_run(
+    store: Store,
+    project: Project,
+    settings: Settings,
+    *,
+    stages: Collection[Stage],
+    cancelled: Any,
+) -> Iterator[Event]:
+    """`pipeline.run`, which also notes what each finished step was made of."""
+    now = _fingerprints(store, project, settings)
+    seen: list[Stage] = []
+    for event in pipeline.run(store, project, settings, stages=stages, cancelled=cancelled):
+        if event.stage not in seen:
+            seen.append(event.stage)
+        yield event
+    made = store.notes.read(project.id, STAMPS)
+    made |= {step: now[step] for step, needed in STAGES_OF.items() if set(needed) <= set(seen)}
+    store.notes.write(project.id, STAMPS, made)
+
+
+def _fingerprints(store: Store, project: Project, settings: Settings) -> dict[str, str]:
+    photos = f"{project.input} {store.notes.read(project.id, 'photos').get('added', 0)}"
+    return fingerprints(photos, settings, store.overrides(project.id), {})
+
+
+def stages_until(step: str) -> Sequence[Stage]:
+    """The stages of all steps up to and with `step`."""
+    names = list(STAGES_OF)
+    wanted = {stage for name in names[: names.index(step) + 1] for stage in STAGES_OF[name]}
+    return [stage for stage in Stage if stage in wanted]
+
+
+def _file_name(name: str) -> str:
+    """`name` as every system takes it in a file's name."""
+    kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-")
+    return kept[:60] or FALLBACK_NAME

@@ -1,0 +1,96 @@
+"""The sidebar: a visitor's projects, and what can be done with one as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from lora_builder.explain import printable
+from lora_builder.jobs import FINISHED
+from lora_builder.store import Project
+from lora_builder.ui.static import script
+from lora_builder.ui.steps import STEPS, Updates, View, place
+from lora_builder.ui.texts import tr, words_for
+
+if TYPE_CHECKING:
+    from lora_builder.ui.shell import Shell
+
+
+class Sidebar:
+    """A list that searches and filters in the browser, and asks before it deletes."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        self.list = gr.HTML(
+            {"projects": []},
+            html_template='<div class="ldb-projects"></div>',
+            js_on_load=script("sidebar.js"),
+            apply_default_css=False,
+            elem_id="ldb-projects",
+        )
+
+    def outputs(self) -> list[Any]:
+        """The component that a project's life changes."""
+        return [self.list]
+
+    def show(self, view: View) -> Updates:
+        """The visitor's projects, newest first."""
+        hours = view.desk.settings.retention_hours
+        return {
+            self.list: {
+                **place(view),
+                "projects": [self._row(view, project) for project in view.desk.all_mine(view.owner)],
+                "retention": tr("side_retention", view.language, hours=hours) if hours else "",
+                "words": words_for("side_", view.language),
+            }
+        }
+
+    def wire(self, shell: Shell) -> None:
+        """Every button of the list is one event with a verb."""
+        shell.on(self.list.act, self.act, [], shell.everything(), needs_project=False, detail=True)
+
+    def act(self, view: View, data: dict[str, Any]) -> Updates:
+        """Opens, makes, renames, copies, hurries or deletes a project; `forget`: all of them."""
+        desk, what = view.desk, data.get("what")
+        project = desk.mine(data.get("project"), view.owner)
+        here, step = view.project, view.step
+        if what == "create":
+            here, step = desk.intake.create(view.owner, "", view.language), STEPS[0]
+        elif what == "forget":
+            for owned in desk.all_mine(view.owner):
+                desk.delete(owned)
+            here, step = None, STEPS[0]
+        elif project is not None:
+            here, step = self._act_on(view, project, str(what), str(data.get("name", "")))
+        return self.shell.at(View(desk, view.owner, here, view.language, step))
+
+    def _act_on(self, view: View, project: Project, what: str, name: str) -> tuple[Project | None, str]:
+        """Where the visitor is afterwards."""
+        desk = view.desk
+        if what == "open":
+            return project, desk.where_to_go_on(project)
+        if what == "rename":
+            desk.intake.rename(project, name)
+        elif what == "duplicate":
+            return desk.intake.duplicate(project, view.language), STEPS[0]
+        elif what == "hurry":
+            job = desk.jobs.latest(project.id)
+            if job is not None:
+                desk.jobs.hurry(job, {mine.id for mine in desk.all_mine(view.owner)})
+        elif what == "delete":
+            desk.delete(project)
+        return desk.mine(view.project.id if view.project else None, view.owner), view.step
+
+    def _row(self, view: View, project: Project) -> dict[str, Any]:
+        desk = view.desk
+        job = desk.jobs.latest(project.id)
+        snapshot = desk.jobs.snapshot(job) if job else None
+        photos = desk.store.count_photos(project.id)
+        if snapshot is not None and snapshot.state not in FINISHED:
+            state = snapshot.state.value
+        elif snapshot is not None and snapshot.state.value == "failed":
+            state = "failed"
+        else:
+            state = "ready" if (project.folder / "train_package.zip").is_file() else "draft"
+        return {"id": project.id, "name": printable(project.name), "state": state, "count": photos}

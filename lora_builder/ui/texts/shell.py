@@ -1,0 +1,115 @@
+"""Texts of the frame: way of steps, sidebar, progress, what can go wrong anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TEXTS: Mapping[str, tuple[str, str]] = {
+    "title": ("LoRA Dataset Builder", "LoRA 数据集生成器"),
+    "nav_title": ("LoRA Dataset Builder", "LoRA 数据集生成器"),
+    "nav_steps": ("Steps", "步骤"),
+    "nav_language": ("Language", "语言"),
+    "nav_theme": ("Light or dark", "浅色或深色"),
+    "nav_all": ("Run everything", "一键完成"),
+    "nav_all_info": (
+        "Reads, chooses, crops, captions and packs with the settings as they are.",
+        "按当前设置依次读取、挑选、裁剪、撰写描述并打包。",
+    ),
+    "nav_done": ("done", "已完成"),
+    "nav_stale": ("out of date", "已过期"),
+    "nav_stale_long": (
+        "Something before this step changed since it was made.",
+        "此步骤完成后，前面的内容有改动。",
+    ),
+    "nav_redo": ("Do this step again", "重做此步骤"),
+    "step_photos": ("Photos", "照片"),
+    "step_people": ("People", "人物"),
+    "step_choose": ("Choose", "挑选"),
+    "step_crop": ("Crop", "裁剪"),
+    "step_caption": ("Caption", "描述"),
+    "step_export": ("Export", "导出"),
+    # Sidebar
+    "side_title": ("Projects", "项目"),
+    "side_new": ("New project", "新建项目"),
+    "side_search": ("Search", "搜索"),
+    "side_filter": ("State", "状态"),
+    "side_all": ("All", "全部"),
+    "side_draft": ("draft", "草稿"),
+    "side_queued": ("waiting", "排队中"),
+    "side_running": ("running", "运行中"),
+    "side_ready": ("ready", "已完成"),
+    "side_failed": ("failed", "失败"),
+    "side_none": ("No project is like that.", "没有符合条件的项目。"),
+    "side_empty": (
+        "A project holds the photos of one person. Make one, or just add photos.",
+        "一个项目对应一个人的照片。请新建项目，或直接添加照片。",
+    ),
+    "side_more": ("More for {name}", "“{name}”的更多操作"),
+    "side_rename": ("Rename", "重命名"),
+    "side_save": ("Save", "保存"),
+    "side_duplicate": ("Duplicate", "复制"),
+    "side_hurry": ("Run next", "优先运行"),
+    "side_delete": ("Delete", "删除"),
+    "side_delete_sure": (
+        "Delete this project, its photos here and its dataset? Folders that were only read stay.",
+        "删除此项目、其上传的照片和数据集？仅被读取的文件夹会保留。",
+    ),
+    "side_delete_yes": ("Yes, delete", "确认删除"),
+    "side_no": ("No", "取消"),
+    "side_forget": ("Delete my data", "删除我的数据"),
+    "side_forget_sure": (
+        "Delete all your projects, photos and datasets in this app?",
+        "删除您在本应用中的全部项目、照片和数据集？",
+    ),
+    "side_retention": (
+        "Projects are deleted {hours} hours after you last used them.",
+        "项目会在最后一次使用 {hours} 小时后自动删除。",
+    ),
+    "copy_of": ("{name} (copy)", "{name}（副本）"),
+    "unnamed": ("Dataset of {day}", "{day} 的数据集"),
+    # Progress
+    "stage_ingest": ("Reading the files", "读取文件"),
+    "stage_measure": ("Looking at each photo", "分析照片"),
+    "stage_decide": ("Choosing", "挑选"),
+    "stage_focus": ("Framing", "构图"),
+    "stage_crop": ("Cutting", "裁剪"),
+    "stage_caption": ("Describing", "撰写描述"),
+    "stage_pack": ("Packing", "打包"),
+    "progress_title": ("Progress", "进度"),
+    "progress_cancel": ("Stop", "停止"),
+    "progress_close": ("Close", "关闭"),
+    "progress_queued": ("Waiting for {ahead} other run(s) to end.", "前面还有 {ahead} 个任务，请稍候。"),
+    "progress_starting": ("Starting …", "正在启动……"),
+    "progress_stopping": ("Stopping …", "正在停止……"),
+    "progress_rate": ("{rate} photos a second", "每秒 {rate} 张"),
+    "progress_s": ("about {n} s left", "约剩 {n} 秒"),
+    "progress_min": ("about {n} min left", "约剩 {n} 分钟"),
+    "progress_done": ("Done.", "完成。"),
+    "progress_cancelled": (
+        "Stopped. What was done is kept: run again to go on.",
+        "已停止。已完成的部分会保留，再次运行即可继续。",
+    ),
+    "progress_bug": (
+        "Something went wrong on our side. Your photos are safe; what was done is kept.",
+        "程序出了问题。您的照片安然无恙，已完成的部分会保留。",
+    ),
+    "progress_bug_remedy": (
+        "Try again; if it happens again, the app's log says more.",
+        "请重试；如再次出现，请查看应用日志。",
+    ),
+    # Anywhere
+    "not_yours": ("This project is not here any more.", "此项目已不存在。"),
+    "not_yours_remedy": ("Choose another one, or make a new one.", "请选择其他项目或新建一个。"),
+    "no_cookies": ("Your browser keeps no cookies for this page.", "您的浏览器没有为本页保存 Cookie。"),
+    "no_cookies_remedy": (
+        "Allow them, or open the app in a tab of its own: a cookie is how it knows whose photos are whose.",
+        "请允许 Cookie，或在单独的标签页中打开：应用靠它区分照片属于谁。",
+    ),
+    "no_package": ("There is no package yet.", "尚无训练包。"),
+    "no_package_remedy": ("Run everything first.", "请先点击“一键完成”。"),
+    "no_picture": ("no picture", "无图片"),
+    "nothing_yet": (
+        "Nothing is here yet. Add photos in the first step, then run everything.",
+        "这里还没有内容。请先在第一步添加照片，然后一键完成。",
+    ),
+}
