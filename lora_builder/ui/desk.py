@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lora_builder import measure, pipeline
+from lora_builder.caption.records import USER
 from lora_builder.errors import BadInput
 from lora_builder.files import writing_to
 from lora_builder.jobs import FINISHED, Jobs
@@ -216,7 +217,14 @@ def stamped_run(
 
 def _fingerprints(store: Store, project: Project, settings: Settings) -> dict[str, str]:
     photos = f"{project.input} {store.notes.read(project.id, 'photos').get('added', 0)}"
-    return fingerprints(photos, settings, store.overrides(project.id), {})
+    written = {
+        item: entry.text for item, entry in store.captions.all(project.id).items() if entry.author == USER
+    }
+    more = {
+        "crop": repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id))),
+        "export": sorted(written.items()),
+    }
+    return fingerprints(photos, settings, store.overrides(project.id), more)
 
 
 def stages_until(step: str) -> Sequence[Stage]:
