@@ -252,7 +252,7 @@ def _quality_fault(
 
 
 def _crops(evidence: Evidence, settings: Settings) -> dict[tuple[int, int], Crop | None]:
-    key = (settings.sizes, settings.max_upscale, settings.small_photos)
+    key = (settings.sizes, settings.max_upscale, settings.small_photos, settings.min_side)
     return evidence.crops.setdefault(key, {})
 
 

@@ -54,14 +54,20 @@ def frame(measurement: Measurement, subject: int | None, settings: Settings) -> 
 
     `subject`: index of the subject's face; None frames the body, or else the whole picture.
     """
-    crops = [
-        crop
-        for wanted in _wanted(measurement, subject)
-        if (crop := _best_size(measurement, subject, wanted, settings)) is not None
-    ]
-    if not crops or subject is None:
-        return crops[0] if crops else None
-    return min(crops, key=lambda crop: others_inside(measurement, subject, crop.box))
+    best: Crop | None = None
+    for wanted, tight in _wanted(measurement, subject, settings):
+        crop = _best_size(measurement, subject, wanted, settings, tight)
+        if crop is None:
+            continue
+        if subject is None:
+            return crop
+        crop = _aside(crop, measurement, subject)
+        alone = not others_inside(measurement, subject, crop.box)
+        if best is None or alone:
+            best = crop
+        if alone:
+            break
+    return best
 
 
 def more_frames(
@@ -120,52 +126,89 @@ def _in_common(one: Box, other: Box) -> float:
     return inside / max(one.area + other.area - inside, 1e-9)
 
 
-def _wanted(measurement: Measurement, subject: int | None) -> Iterator[Box]:
-    """What the crop should hold, widest first; tighter ones only to leave other people out."""
+def _wanted(measurement: Measurement, subject: int | None, settings: Settings) -> Iterator[tuple[Box, bool]]:
+    """What the crop should hold, widest first; tighter ones only to leave other people out.
+
+    With each: whether the crop may also come out smaller than the wanted size for that.
+    """
     room = (BREATHING_ROOM,) * 4
     body = next((body for body in measurement.bodies if body.face == subject), None)
     if subject is None:
         whole = Box(0, 0, measurement.width, measurement.height)
-        yield body.extent.padded(*room) if body else whole
+        yield body.extent.padded(*room) if body else whole, False
         return
     face = measurement.faces[subject]
     bust = face.box.padded(*BUST)
-    yield body.extent.union(head(face)).padded(*room) if body else bust
+    yield body.extent.union(head(face)).padded(*room) if body else bust, False
     if len(measurement.faces) > 1:
-        yield bust
-        yield head(face)
+        yield bust, False
+        yield head(face), False
+        if settings.small_photos == "keep":
+            yield bust, True
+            yield head(face), True
 
 
-def _best_size(measurement: Measurement, subject: int | None, wanted: Box, settings: Settings) -> Crop | None:
+def _aside(crop: Crop, measurement: Measurement, subject: int) -> Crop:
+    """The crop moved sideways as little as leaves other people's faces out, the subject's head still in.
+
+    Where no place does that, the one with the fewest of them.
+    """
+    if not others_inside(measurement, subject, crop.box):
+        return crop
+    box = crop.box
+    picture = Box(0, 0, measurement.width, measurement.height)
+    must = head(measurement.faces[subject]).intersection(picture).intersection(box)
+    low, high = max(0.0, must.right - box.width), min(must.x, measurement.width - box.width)
+    edges = [box.x]
+    for index, face in enumerate(measurement.faces):
+        if index != subject:
+            edges += [math.ceil(face.box.right), math.floor(face.box.x) - box.width]
+    places = [box._replace(x=x) for x in edges if x == box.x or low <= x <= high]
+    best = min(places, key=lambda b: (others_inside(measurement, subject, b), abs(b.x - box.x)))
+    return Crop(best, crop.width, crop.height)
+
+
+def _best_size(
+    measurement: Measurement, subject: int | None, wanted: Box, settings: Settings, tight: bool = False
+) -> Crop | None:
     """Of the allowed sizes, the crop that holds most of what is wanted with the least around it."""
     crops = [
         crop
         for size in settings.sizes
-        if (crop := _place(measurement, subject, wanted, size, settings)) is not None
+        if (crop := _place(measurement, subject, wanted, size, settings, tight)) is not None
     ]
 
     return max(crops, key=lambda crop: _in_common(crop.box, wanted), default=None)
 
 
 def _place(
-    measurement: Measurement, subject: int | None, wanted: Box, size: tuple[int, int], settings: Settings
+    measurement: Measurement,
+    subject: int | None,
+    wanted: Box,
+    size: tuple[int, int],
+    settings: Settings,
+    tight: bool,
 ) -> Crop | None:
     width, height = size
     largest = min(measurement.width / width, measurement.height / height)
-    smallest = 1 / settings.max_upscale
-    if largest < smallest:
+    smallest = least = 1 / settings.max_upscale
+    if tight:
+        least = min(largest, settings.min_side / min(size))
+    elif largest < smallest:
         if settings.small_photos == "drop":
             return None
-        smallest = largest
-        width, height = (max(BUCKET_STEP, int(s * largest / BUCKET_STEP) * BUCKET_STEP) for s in size)
-        largest = smallest = min(measurement.width / width, measurement.height / height)
+        least = largest
     picture = Box(0, 0, measurement.width, measurement.height)
     visible = wanted.intersection(picture)
     scale = max(visible.width / width, visible.height / height)
     if subject is not None:
         must = head(measurement.faces[subject]).intersection(picture)
         scale = max(scale, must.width / width, must.height / height)
-    scale = min(max(scale, smallest), largest)
+    scale = min(max(scale, least), largest)
+    if scale < smallest:
+        # Too few pixels for this size: what is there, pixel for pixel.
+        width, height = (max(BUCKET_STEP, int(s * scale / BUCKET_STEP) * BUCKET_STEP) for s in size)
+        scale = 1.0
     if 1 < scale < SNAP:
         scale = 1.0
     box_width = min(measurement.width, math.floor(width * scale + 1e-6))

@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     small_photos: Literal["drop", "keep"] = Field(
         "drop", description="keep: a photo too small for the crop gives a smaller one."
     )
+    min_side: int = Field(
+        512, ge=64, le=4096, description="With small_photos=keep: crops get no smaller to leave people out."
+    )
     image_format: Literal["png", "jpeg"] = Field("png", description="Format of training images.")
     jpeg_quality: int = Field(95, ge=1, le=100, description="Quality of JPEG training images.")
 

@@ -57,6 +57,25 @@ def test_a_bystander_is_left_out_by_a_tighter_crop() -> None:
     assert crop.box.contains(look.faces[0].box)
 
 
+def test_a_crop_moves_aside_to_leave_a_bystander_out() -> None:
+    """Two people side by side: the crop of one ends where the face of the other begins."""
+    subject, other = face(box=Box(700, 300, 300, 400)), face(2, box=Box(1400, 300, 300, 400))
+    look = measurement("1", subject, other, size=(2400, 1024))
+    crop = frame(look, 0, SQUARE)
+    assert crop is not None and crop.width == 1024
+    assert others_inside(look, 0, crop.box) == 0 and crop.box.right <= other.box.x
+    assert crop.box.contains(subject.box)
+
+
+def test_a_small_photo_gives_a_smaller_crop_of_one_rather_than_a_larger_of_two() -> None:
+    """Where small pictures are welcome, the neighbour is left out down to `min_side`, and no further."""
+    subject, other = face(box=Box(300, 100, 120, 160)), face(2, box=Box(520, 100, 120, 160))
+    look = measurement("1", subject, other, size=(900, 600))
+    crop = frame(look, 0, load(small_photos="keep", min_side=320))
+    assert crop is not None and 320 <= crop.width < 600
+    assert others_inside(look, 0, crop.box) == 0 and crop.box.contains(subject.box)
+
+
 def test_the_bucket_fits_the_person() -> None:
     """A standing person takes the upright bucket, a wide scene the wide one."""
     settings = load(buckets=("1024x1024", "832x1216", "1216x832"))
