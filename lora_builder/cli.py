@@ -196,7 +196,7 @@ def _parse(pairs: Sequence[str] | None) -> dict[str, Any]:
         name = name.strip().lower().replace("-", "_")
         if not equals or name not in Settings.model_fields:
             raise BadSettings(f"--set {pair}: there is no such setting.", "`config` lists every setting.")
-        arguments[name] = value.split(",") if name in ("buckets", "references", "not_references") else value
+        arguments[name] = value.split(",") if name in ("references", "not_references") else value
     return arguments
 
 

@@ -49,12 +49,46 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
     redis_url: str = Field("", description="Reserved for the job queue of several machines.")
 
-    # Vision models (reserved: this version captions locally)
+    # Vision models
     modelscope_token: SecretStr = Field(SecretStr(""), description="Key for BASE_URL.")
     base_url: str = Field("", description="OpenAI-compatible endpoint; empty: nothing leaves here.")
-    focus_model: str = Field("", description="Vision models for the focus, by priority, commas.")
-    tag_model: str = Field("", description="Vision models for captions, by priority, commas.")
+    endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="More endpoints: presets by name, or NAME=URL; see `endpoints`. Keys: NAME_API_KEY."
+    )
+    endpoint_keys: dict[str, SecretStr] = Field(
+        default_factory=dict, repr=False, description="Keys of endpoints by name, for this session alone."
+    )
+    private_endpoints: Literal["allow", "refuse"] = Field(
+        default_factory=lambda: "refuse" if os.environ.get("SPACE_ID") else "allow",
+        description="refuse: endpoints on this machine or network may not be called (shared apps).",
+    )
+    tag_model: str = Field(
+        "", description="Vision models for captions, by priority: MODEL or MODEL@ENDPOINT."
+    )
+    focus_model: str = Field("", description="Vision models for the focus; empty: local focus.")
     fallback_model: str = Field("", description="Last vision model to try.")
+    model_limits: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Limits by model: `MODEL rpm=30 rpd=500 parallel=4 in=0.2 out=0.6` ($ per 1M tokens)."
+    )
+    caption_parallel: int = Field(
+        0, ge=0, le=64, description="Requests at once an endpoint; 0: its preset's."
+    )
+    caption_tries: int = Field(5, ge=1, le=20, description="Tries a model before the next one is asked.")
+    caption_timeout_s: float = Field(120.0, gt=0, le=3600, description="Most time for one answer, seconds.")
+    caption_patience_s: float = Field(
+        180.0, ge=0, description="Wait this long for a model that asks us to, seconds, then fail the photo."
+    )
+    caption_minutes: float = Field(0.0, ge=0, description="Time limit of the caption stage; 0: none.")
+    caption_max_side: int = Field(
+        1024, ge=256, le=4096, description="Longest side of pictures sent to vision models, pixels."
+    )
+    caption_max_tokens: int = Field(700, ge=64, le=16_000, description="Longest answer, tokens.")
+    caption_temperature: float = Field(0.2, ge=0, le=2, description="0: always the likeliest words.")
+    failed_captions: Literal["block", "compose", "leave_out"] = Field(
+        "block",
+        description="A photo no model could caption: block packaging, caption it locally, or leave it out.",
+    )
+    one_request: bool = Field(False, description="Ask for focus and caption in one request.")
 
     # Limits
     max_upload_mb: int = Field(2048, ge=1, description="Largest upload and largest file, MiB.")
@@ -176,7 +210,17 @@ class Settings(BaseSettings):
     trigger: str = Field("", max_length=64, description="Word that calls the person, as in `ohwx`.")
     class_word: str = Field("person", max_length=64, description="What they are: woman, man, person.")
     caption_style: Literal["prose", "tags"] = Field("prose", description="A sentence, or tags.")
-    caption_language: Literal["en", "zh"] = Field("en", description="Language of the captions.")
+    caption_language: Literal["en", "zh", "both"] = Field("en", description="Language of the captions.")
+    caption_policy: Literal[
+        "auto", "sdxl_tags", "sdxl_prose", "flux", "flux2", "qwen_image", "z_image", "custom"
+    ] = Field("auto", description="What captions look like; auto: by base model and caption_style.")
+    caption_words: str = Field(
+        "", pattern=r"^(\d{1,3}-\d{1,3})?$", description="Words a caption, as in 20-60; empty: the policy's."
+    )
+    describe: Annotated[tuple[Literal["hair", "makeup", "beard", "glasses"], ...], NoDecode] = Field(
+        (), description="Mention these although they belong to the person: hair, makeup, beard, glasses."
+    )
+    caption_template: str = Field("standard", max_length=100, description="Prompt template by name.")
 
     # Package
     base_model: Literal["sdxl", "flux", "flux2", "qwen-image", "z-image", "krea2"] = Field(
@@ -196,7 +240,9 @@ class Settings(BaseSettings):
         "", max_length=2000, description="Who agreed to the publication, and how; needed for a public push."
     )
 
-    @field_validator("buckets", "layouts", "extra_crops", mode="before")
+    @field_validator(
+        "buckets", "layouts", "extra_crops", "endpoints", "model_limits", "describe", mode="before"
+    )
     @classmethod
     def _listed(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -105,9 +105,8 @@ def compose(
     out, for nobody could recognise the person. `crop` None: the whole photo is the training image.
     """
     face = measurement.faces[subject] if subject is not None and shot is not Shot.BACK else None
-    body = next((body for body in measurement.bodies if body.face == subject), None)
-    box = crop.box if crop else Box(0, 0, measurement.width, measurement.height)
-    framing = _framing(shot, face, body, box)
+    word = framing_of(measurement, subject, shot, crop)
+    framing = [word] if word else []
     about = _about(face) if face else []
     light = _light(measurement.exposure)
     chinese = settings.caption_language == "zh"
@@ -141,23 +140,29 @@ def _english(names: list[str], called: bool, framing: list[str], about: list[str
     return text
 
 
-def _framing(shot: Shot, face: Face | None, body: Body | None, box: Box) -> list[str]:
-    """How much of the person the training image shows: what the photo shows, less what was cut off."""
+def framing_of(measurement: Measurement, subject: int | None, shot: Shot, crop: Crop | None) -> str:
+    """How much of the person the training image shows: what the photo shows, less what was cut off.
+
+    face, bust, upper, knees, full or back; empty where it is not known.
+    """
     if shot is Shot.BACK:
-        return ["back"]
+        return "back"
     if shot is Shot.NONE:
-        return []
+        return ""
+    face = measurement.faces[subject] if subject is not None else None
+    body = next((body for body in measurement.bodies if body.face == subject), None)
+    box = crop.box if crop else Box(0, 0, measurement.width, measurement.height)
     share = face.box.height / box.height if face and box.height > 0 else 0.0
     if shot is Shot.FACE or share >= CLOSE_UP_SHARE:
-        return ["face"]
+        return "face"
     if shot is Shot.BUST or share >= BUST_SHARE:
-        return ["bust"]
+        return "bust"
     if body is None:
-        return []
+        return ""
     for landmarks, word in ((ANKLES, "full"), (KNEES, "knees"), (HIPS, "upper")):
         if _seen(body, landmarks, box):
-            return [word]
-    return ["upper"]
+            return word
+    return "upper"
 
 
 def _seen(body: Body, landmarks: tuple[int, ...], box: Box) -> bool:
