@@ -127,4 +127,4 @@ def without_clauses(text: str, phrases: Collection[str]) -> str:
             kept[-1] = kept[-1].rstrip(" ,，;；、") + clause.rstrip()[-1]
     result = " ".join("".join(kept).split())
     result = re.sub(r"\s+([,.;，。；])", r"\1", result).rstrip(" ,，;；、")
-    return result if len(result) > len(text) // 5 else text
+    return result or text
