@@ -89,7 +89,7 @@ def members(path: Path, settings: Settings) -> tuple[list[Member], Rejected | No
         # The system's own sentence would name the whole path.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return [], Rejected(f"The ZIP cannot be read: {reason}.", AGAIN)
-    files = [(i, info) for i, info in enumerate(infos) if not info.is_dir()]
+    files = [(i, info) for i, info in enumerate(infos) if not info.filename.endswith("/")]
     if len(files) > settings.max_archive_files:
         return [], Rejected(f"The ZIP holds {len(files)} files.", "Split it, or raise MAX_ARCHIVE_FILES.")
     if sum(info.file_size for _, info in files) > settings.max_archive_mb << 20:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -44,3 +45,11 @@ def portrait() -> Image.Image:
     from skimage.data import astronaut
 
     return Image.fromarray(astronaut())
+
+
+@pytest.fixture
+def portrait_jpeg(portrait: Image.Image) -> bytes:
+    """The bytes of that portrait as a JPEG file."""
+    buffer = io.BytesIO()
+    portrait.save(buffer, "JPEG")
+    return buffer.getvalue()
