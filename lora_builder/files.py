@@ -30,6 +30,8 @@ GONE = frozenset(
 )
 """What a file that was there says when it, its drive or its server is there no more."""
 
+LOCK = ".lock"
+
 _RECONNECT = "Connect its drive again, then run again: what was done is kept."
 
 _REMEDIES = {
@@ -168,9 +170,10 @@ def swept(root: Path) -> Iterator[None]:
 
 def sweep(root: Path) -> None:
     """Removes the scratch space of processes that are no more."""
-    for place in (root / SCRATCH).glob("*"):
-        if not place.is_dir():
-            continue
+    names = {path.name for path in (root / SCRATCH).glob("*")}
+    # A kill may fall between the folder and its lock, either way round.
+    names = {name[1 : -len(LOCK)] if name.endswith(LOCK) else name for name in names}
+    for place in ((root / SCRATCH) / name for name in sorted(names)):
         lock = FileLock(_lock_of(place), blocking=False)
         try:
             lock.acquire()
@@ -180,7 +183,7 @@ def sweep(root: Path) -> None:
 
 
 def _lock_of(place: Path) -> Path:
-    return place.with_name(f".{place.name}.lock")
+    return place.with_name(f".{place.name}{LOCK}")
 
 
 def _let_go(place: Path, lock: FileLock) -> None:

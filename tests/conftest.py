@@ -53,3 +53,11 @@ def portrait_jpeg(portrait: Image.Image) -> bytes:
     buffer = io.BytesIO()
     portrait.save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+@pytest.fixture
+def portrait_png(portrait: Image.Image) -> bytes:
+    """The same, enlarged to 1.4 megapixels, as a PNG file."""
+    buffer = io.BytesIO()
+    portrait.resize((1200, 1200)).save(buffer, "PNG")
+    return buffer.getvalue()

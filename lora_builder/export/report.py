@@ -58,7 +58,7 @@ _REPEATS = {Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.SAME_SHOT}
 _SKIPPED_WORDS = {"hidden": "hidden files", "not_image": "files that are no pictures"}
 
 _MACHINE_ONLY = {
-    *("data_dir", "insightface_root", "workers", "allow_download"),
+    *("data_dir", "insightface_root", "workers", "allow_download", "photo_memory_mb", "reserve_disk_mb"),
     *("endpoints", "endpoint_keys", "private_endpoints"),
 }
 """Settings that say something about this machine and nothing about the dataset."""
