@@ -44,7 +44,7 @@ BASE_MODELS: Mapping[str, BaseModel] = {
         BaseModel("flux2", "FLUX.2 dev", (512, 768, 1024), 2048, "1e-4", "black-forest-labs/FLUX.2-dev"),
         BaseModel("qwen-image", "Qwen-Image", (512, 768, 1024), 2048, "1e-4", "Qwen/Qwen-Image"),
         BaseModel("z-image", "Z-Image Turbo", (768, 1024), 2048, "1e-4", "Tongyi-MAI/Z-Image-Turbo"),
-        BaseModel("krea2", "Krea 2", (768, 1024), 2048, "1e-4", "krea/Krea-2"),
+        BaseModel("krea2", "Krea 2", (768, 1024), 2048, "1e-4", "krea/Krea-2-Raw"),
     )
 }
 

@@ -18,8 +18,10 @@ from lora_builder.decide import Evidence, decide, gather
 from lora_builder.errors import BadInput, Cancelled
 from lora_builder.explain import detail
 from lora_builder.export.images import training_images
-from lora_builder.export.package import build_dataset, write_decisions, write_zip
+from lora_builder.export.layouts import chosen as chosen_layouts
+from lora_builder.export.package import write_decisions
 from lora_builder.export.report import PhotoFacts, write_report
+from lora_builder.export.write import write_exports
 from lora_builder.files import locked, swept, writing_to
 from lora_builder.focus import frame, more_frames, users_crop
 from lora_builder.ingest import identify, list_sources
@@ -105,6 +107,7 @@ def run(
     stage needs of earlier ones and is not known yet is made. `dry_run` writes no images.
     Raises LoraBuilderError for what the user can mend, Cancelled when `cancelled()` turns true.
     """
+    chosen_layouts(settings.layouts)  # a misspelt one is refused before the work, not after
     last = max((ALL.index(stage) for stage in stages), default=-1)
     steps: list[tuple[Stage, Callable[[_Job], Iterator[Event]]]] = [
         (Stage.INGEST, _ingest if Stage.INGEST in stages else _recall),
@@ -314,8 +317,7 @@ def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
         numbers = {line.sha256: Path(line.output).stem for line in decisions if line.output is not None}
         captions = {(sha256, ""): caption for sha256, caption in job.captions.items()}
         entries = training_images(job.cuts, captions | job.more_captions, numbers)
-        build_dataset(folder, entries, settings)
-        write_zip(folder, settings)
+        write_exports(folder, entries, decisions, settings)
     write_decisions(folder, decisions)
     write_report(
         folder,

@@ -25,7 +25,7 @@ from PIL import Image
 
 from lora_builder.errors import BadInput, OutputUnwritable
 from lora_builder.export.images import TrainingImage
-from lora_builder.export.kohya import dataset_toml
+from lora_builder.export.layouts.kohya import dataset_toml
 from lora_builder.export.package import build_dataset, record, write_decisions, write_zip
 from lora_builder.export.report import PhotoFacts, advice, write_report
 from lora_builder.files import atomic_file, atomic_write
@@ -178,14 +178,14 @@ def test_package_is_the_same_bytes_every_time(
     digests = set()
     for name, order in (("x", entries), ("y", entries[::-1])):
         build_dataset(tmp_path / name, order, settings)
-        write_zip(tmp_path / name, settings)
+        write_zip(tmp_path / name, order, settings)
         digests.add(hashlib.sha256((tmp_path / name / "train_package.zip").read_bytes()).hexdigest())
         os.utime(tmp_path / name / "dataset" / "0001.png", (0, time.time()))
     assert len(digests) == 1
     with zipfile.ZipFile(tmp_path / "x" / "train_package.zip") as package:
         assert package.testzip() is None
         assert package.namelist()[:3] == ["README.txt", "dataset.toml", "dataset/0001.png"]
-        assert len(package.namelist()) == 8
+        assert package.namelist()[-1] == "manifest.json" and len(package.namelist()) == 9
         assert {info.compress_type for info in package.infolist()} == {zipfile.ZIP_STORED}
         assert b"--dataset_config dataset.toml" in package.read("README.txt")
 
@@ -220,9 +220,9 @@ def test_kohya_accepts_every_key(images: int, arguments: dict[str, Any]) -> None
 def test_an_empty_dataset_still_gives_a_package(tmp_path: Path, settings: Settings) -> None:
     """With nothing kept there is still a package that says so."""
     build_dataset(tmp_path, [], settings)
-    write_zip(tmp_path, settings)
+    write_zip(tmp_path, [], settings)
     with zipfile.ZipFile(tmp_path / "train_package.zip") as package:
-        assert package.namelist() == ["README.txt", "dataset.toml"]
+        assert package.namelist() == ["README.txt", "dataset.toml", "manifest.json"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])

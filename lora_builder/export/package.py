@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import math
-import os
 import re
 import shutil
-import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lora_builder.errors import BadInput
+from lora_builder.export import writer
 from lora_builder.export.images import NAME, TrainingImage, one_line
-from lora_builder.export.kohya import dataset_toml, readme
-from lora_builder.files import TEMPORARY, atomic_file, sync_folder, writing_to
+from lora_builder.export.layouts import Entry
+from lora_builder.export.layouts.kohya import dataset_toml, readme
+from lora_builder.export.manifest import NAME as MANIFEST
+from lora_builder.export.manifest import Written, package_manifest, project_manifest
+from lora_builder.export.writer import Digests, put, sync_files
+from lora_builder.files import TEMPORARY, atomic_file, atomic_write, sync_folder, writing_to
 from lora_builder.records import Decision
 from lora_builder.settings import Settings
 
@@ -53,56 +58,83 @@ def record(decision: Decision) -> dict[str, Any]:
     return fields
 
 
-def build_dataset(folder: Path, entries: Sequence[TrainingImage], settings: Settings) -> None:
+def build_dataset(
+    folder: Path, entries: Sequence[TrainingImage], settings: Settings, digests: Digests | None = None
+) -> list[Written]:
     """Makes `folder`/dataset hold exactly the entries, each an image and a `.txt` of one line.
 
     A kill leaves the old or the new dataset whole; the next call tidies up. Files of the user's own
-    found in dataset/ are moved aside with it, never deleted. Raises OutputUnwritable; BadInput for
-    an empty caption, which trainers refuse.
+    found in dataset/ are moved aside with it, never deleted. Returns what was written, by its path
+    in `folder`. Raises OutputUnwritable; BadInput for an empty caption, which trainers refuse.
     """
+    digests = digests or Digests()
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _recover(folder)
         fresh = folder / _FRESH
         fresh.mkdir()
-        for entry in entries:
-            caption = one_line(entry.caption)
-            if not caption:
-                raise BadInput(f"The caption of picture {entry.name} is empty.", "Write one, or clear it.")
-            _copy(entry.image, fresh / f"{entry.name}{entry.image.suffix}")
-            _write(fresh / f"{entry.name}.txt", caption.encode("utf-8", "replace"))
+        written = []
+        for entry in _dataset(entries):
+            with (fresh / Path(entry.path).name).open("xb") as stream:
+                written.append(put(entry, stream, digests))
+        sync_files(fresh / Path(file.path).name for file in written)
         sync_folder(fresh)
         _swap(folder)
+    return written
 
 
-def write_zip(folder: Path, settings: Settings) -> None:
-    """Writes `train_package.zip` from `folder`/dataset: the same files always give the same bytes.
+def write_zip(
+    folder: Path,
+    entries: Sequence[TrainingImage],
+    settings: Settings,
+    decisions: Sequence[Decision] = (),
+    digests: Digests | None = None,
+) -> None:
+    """Writes `train_package.zip`: the same entries always give the same bytes.
 
-    Raises OutputUnwritable.
+    Raises OutputUnwritable; BadInput for an empty caption.
     """
-    members = sorted(path for path in (folder / DATASET).iterdir() if _PAIR.fullmatch(path.name))
-    images = sum(path.suffix != ".txt" for path in members)
-    texts = {"README.txt": readme(images, settings), "dataset.toml": dataset_toml(images, settings)}
-    with (
-        atomic_file(folder / PACKAGE) as stream,
-        zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as package,
-    ):
-        for name, text in texts.items():
-            package.writestr(_member(name), text.encode())
-        for path in members:
-            info = _member(f"{DATASET}/{path.name}")
-            info.file_size = path.stat().st_size
-            with path.open("rb") as source, package.open(info, "w") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+    ordered = sorted(entries, key=lambda entry: entry.name)
+    texts = [
+        Entry("README.txt", readme(len(entries), settings).encode()),
+        Entry("dataset.toml", dataset_toml(len(entries), settings).encode()),
+    ]
+    finish = functools.partial(_manifest, ordered, decisions, settings)
+    files = itertools.chain(texts, _dataset(ordered))
+    writer.write_zip(folder / PACKAGE, files, digests or Digests(), finish)
 
 
-def _member(name: str) -> zipfile.ZipInfo:
-    """A ZIP member without traces of this machine or moment."""
-    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-    info.compress_type = zipfile.ZIP_STORED
-    info.create_system = 3
-    info.external_attr = 0o644 << 16
-    return info
+def _dataset(entries: Iterable[TrainingImage]) -> Iterator[Entry]:
+    """dataset/0001.png and dataset/0001.txt of each."""
+    for entry in entries:
+        caption = one_line(entry.caption)
+        if not caption:
+            raise BadInput(f"The caption of picture {entry.name} is empty.", "Write one, or clear it.")
+        yield Entry(f"{DATASET}/{entry.name}{entry.image.suffix}", entry.image)
+        yield Entry(f"{DATASET}/{entry.name}.txt", caption.encode("utf-8", "replace"))
+
+
+def _manifest(
+    entries: Sequence[TrainingImage],
+    decisions: Sequence[Decision],
+    settings: Settings,
+    files: list[Written],
+) -> bytes:
+    return package_manifest("train_package", entries, files, decisions, settings)
+
+
+def write_project_manifest(
+    folder: Path,
+    entries: Sequence[TrainingImage],
+    files: Iterable[Written],
+    decisions: Sequence[Decision],
+    settings: Settings,
+) -> None:
+    """Writes `manifest.json`: every source, decision, setting and model, and what is in dataset/.
+
+    Packages carry manifests of their own. Raises OutputUnwritable.
+    """
+    atomic_write(folder / MANIFEST, project_manifest(entries, files, decisions, settings))
 
 
 def _json_line(fields: dict[str, Any]) -> bytes:
@@ -146,17 +178,3 @@ def _discard(old: Path) -> None:
     while (aside := old.with_name(f"{DATASET}.yours-{number}")).exists():
         number += 1
     old.replace(aside)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as reader, target.open("xb") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
-        writer.flush()
-        os.fsync(writer.fileno())
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as writer:
-        writer.write(data)
-        writer.flush()
-        os.fsync(writer.fileno())

@@ -1,0 +1,128 @@
+"""Writes the chosen layouts of one project into `exports/`, as folders, as ZIPs, or both."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lora_builder.errors import BadSettings
+from lora_builder.export.classes import class_images
+from lora_builder.export.images import TrainingImage
+from lora_builder.export.layouts import Entry, Layout, Material, chosen
+from lora_builder.export.layouts.interface import ClassImage
+from lora_builder.export.manifest import Written, package_manifest
+from lora_builder.export.package import build_dataset, write_project_manifest
+from lora_builder.export.package import write_zip as write_zip_package
+from lora_builder.export.plan import ExportPlan, plan
+from lora_builder.export.writer import Digests, write_folder, write_zip
+from lora_builder.records import Decision
+from lora_builder.settings import Settings
+
+EXPORTS = "exports"
+
+CLASS_CACHE = ".cache/classes"
+"""Folder in a project's folder for class pictures, ready to copy."""
+
+VERIFY = """\
+manifest.json says what every file is and where it came from;
+
+lora-dataset-builder verify .
+
+checks that nothing is missing or changed."""
+
+
+def write_exports(
+    folder: Path, images: Sequence[TrainingImage], decisions: Sequence[Decision], settings: Settings
+) -> None:
+    """All that a run leaves of its training images: dataset/, the ZIP, the chosen layouts, the manifest.
+
+    Raises BadSettings, BadInput, OutputUnwritable.
+    """
+    digests = Digests()
+    layouts = bool(settings.layouts and images)
+    classes = class_images(folder / CLASS_CACHE, settings) if layouts else []
+    if layouts:
+        refuse(plan(images, settings, classes))
+    files = build_dataset(folder, images, settings, digests)
+    write_zip_package(folder, images, settings, decisions, digests)
+    if layouts:
+        write_layouts(folder, images, decisions, settings, classes, digests)
+    write_project_manifest(folder, images, files, decisions, settings)
+
+
+def write_layouts(
+    folder: Path,
+    images: Sequence[TrainingImage],
+    decisions: Sequence[Decision],
+    settings: Settings,
+    classes: Sequence[ClassImage] = (),
+    digests: Digests | None = None,
+) -> list[Path]:
+    """Writes every layout of `settings.layouts` and returns what was made, in that order.
+
+    Raises BadSettings where the plan is blocked, before anything is written; OutputUnwritable.
+    """
+    if not settings.layouts:
+        return []
+    refuse(plan(images, settings, classes))
+    material = Material(images, settings, classes)
+    digests = digests or Digests()
+    made = []
+    for layout in chosen(settings.layouts):
+        finish = functools.partial(_manifest, layout.name, material, decisions)
+        if settings.export_as in ("folder", "both"):
+            target = folder / EXPORTS / layout.name
+            write_folder(target, package(layout, material), digests, finish)
+            made.append(target)
+        if settings.export_as in ("zip", "both"):
+            target = folder / EXPORTS / f"{layout.name}.zip"
+            write_zip(target, package(layout, material), digests, finish)
+            made.append(target)
+    return made
+
+
+def refuse(planned: ExportPlan) -> None:
+    """Raises BadSettings for the first problem that blocks."""
+    for problem in (*planned.problems, *(p for layout in planned.layouts for p in layout.problems)):
+        if problem.blocks:
+            names = f" ({', '.join(problem.images[:5])})" if problem.images else ""
+            raise BadSettings(f"{problem.message}{names}", problem.remedy)
+
+
+def package(layout: Layout, material: Material) -> Iterator[Entry]:
+    """Every file of a package but its manifest."""
+    yield Entry("README.txt", readme(layout, material).encode())
+    yield from layout.entries(material)
+
+
+def readme(layout: Layout, material: Material) -> str:
+    """What the package holds, for whom, and the one command that trains on it."""
+    settings = material.settings
+    lines = [
+        f"{len(material.images)} training pictures with captions, for a LoRA on {material.base.title}"
+        f" with {layout.title}."
+        if layout.rule
+        else f"{len(material.images)} training pictures with captions.",
+    ]
+    if settings.trigger:
+        lines.append(f"Trigger word: {settings.trigger}")
+    lines += ["", f"{material.derived}."]
+    if material.masked and layout.masks:
+        lines.append("Masks: white is trained, black is not.")
+    if material.classes and layout.classes:
+        lines.append(f"{len(material.classes)} class pictures for regularisation.")
+    command = layout.command(material)
+    if command:
+        lines += [
+            "",
+            "Go into this folder and run, with your own paths for the words in capitals:",
+            "",
+            command,
+        ]
+    lines += ["", VERIFY, ""]
+    return "\n".join(lines)
+
+
+def _manifest(layout: str, material: Material, decisions: Sequence[Decision], files: list[Written]) -> bytes:
+    return package_manifest(layout, material.images, files, decisions, material.settings)

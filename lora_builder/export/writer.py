@@ -1,0 +1,225 @@
+"""Writes packages, as folders and as ZIPs, streaming: memory does not grow with the pictures.
+
+Pictures are copied, never hard-linked: a picture edited in place in one package would change in all,
+and in the cache it was linked from. Where the file system can share blocks, a copy costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from lora_builder.export.layouts.interface import Entry, Shard
+from lora_builder.export.manifest import NAME as MANIFEST
+from lora_builder.export.manifest import Written
+from lora_builder.files import atomic_file, sync_folder, writing_to
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+
+SMALL = 1 << 20
+"""Bytes up to which a former export's file is read to see whether it is still as we wrote it."""
+
+Finish = Callable[[list[Written]], bytes]
+"""What was written -> the text of the package's manifest, its last file."""
+
+
+class Digests:
+    """SHA-256 of files already read in this run, so that several layouts hash a picture once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, str] = {}
+
+    def get(self, path: Path) -> str | None:
+        return self._known.get(path)
+
+    def put(self, path: Path, digest: str) -> None:
+        self._known[path] = digest
+
+
+def write_folder(target: Path, entries: Iterable[Entry], digests: Digests, finish: Finish) -> list[Written]:
+    """Makes the folder `target` hold exactly the entries and their manifest.
+
+    It appears whole or not at all: a kill leaves the old or the new one, and perhaps a folder whose
+    name begins with a dot, which the next call clears. What a trainer or the user left in the old
+    one (a trained LoRA!) is moved to `target.yours-1`, never deleted. Raises OutputUnwritable.
+    """
+    fresh, old = (target.with_name(f".{target.name}.{kind}") for kind in ("new", "old"))
+    with writing_to(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _recover(target, fresh, old)
+        fresh.mkdir()
+        written, paths = [], []
+        for entry in entries:
+            path = fresh / entry.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as stream:
+                written.append(put(entry, stream, digests))
+            paths.append(path)
+        (fresh / MANIFEST).write_bytes(finish(written))
+        sync_files([*paths, fresh / MANIFEST])
+        if target.exists():
+            target.replace(old)
+        fresh.replace(target)
+        sync_folder(target.parent)
+        if old.exists():
+            _discard(old, target)
+    return written
+
+
+def write_zip(target: Path, entries: Iterable[Entry], digests: Digests, finish: Finish) -> list[Written]:
+    """Writes the entries and their manifest as a ZIP; the same entries always give the same bytes.
+
+    Nothing is compressed: pictures already are. Raises OutputUnwritable.
+    """
+    written = []
+    with atomic_file(target) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as package:
+        for entry in entries:
+            info = _member(entry.path)
+            if isinstance(entry.content, Path):
+                info.file_size = entry.content.stat().st_size
+            with package.open(info, "w", force_zip64=isinstance(entry.content, Shard)) as member:
+                written.append(put(entry, member, digests))
+        with package.open(_member(MANIFEST), "w") as member:
+            member.write(finish(written))
+    return written
+
+
+def put(entry: Entry, out: BinaryIO | IO[bytes], digests: Digests) -> Written:
+    """Writes one entry and says what was written."""
+    if isinstance(entry.content, bytes):
+        out.write(entry.content)
+        return Written(entry.path, len(entry.content), hashlib.sha256(entry.content).hexdigest())
+    if isinstance(entry.content, Shard):
+        return _put_shard(entry.path, entry.content, out)
+    known = digests.get(entry.content)
+    digest = None if known else hashlib.sha256()
+    size = 0
+    with entry.content.open("rb", buffering=0) as source:
+        buffer = bytearray(CHUNK)
+        while count := source.readinto(buffer):
+            piece = memoryview(buffer)[:count]
+            out.write(piece)
+            size += count
+            if digest is not None:
+                digest.update(piece)
+    if digest is not None:
+        known = digest.hexdigest()
+        digests.put(entry.content, known)
+    assert known is not None
+    return Written(entry.path, size, known)
+
+
+def _put_shard(path: str, shard: Shard, out: BinaryIO | IO[bytes]) -> Written:
+    """A tar of the members without owner, moment or mode of this machine."""
+    counted = _Counted(out)
+    with tarfile.open(fileobj=cast("BinaryIO", counted), mode="w|", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in shard.members:
+            info = tarfile.TarInfo(name)
+            info.mode = 0o644
+            if isinstance(content, bytes):
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+            else:
+                info.size = content.stat().st_size
+                with content.open("rb") as source:
+                    archive.addfile(info, source)
+    return Written(path, counted.size, counted.digest.hexdigest())
+
+
+class _Counted:
+    """A stream that hashes and counts what passes."""
+
+    def __init__(self, out: BinaryIO | IO[bytes]) -> None:
+        self._out = out
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._out.write(data)
+        self.size += len(data)
+        self.digest.update(data)
+        return len(data)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """A ZIP member without traces of this machine or moment."""
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_STORED
+    info.create_system = 3
+    info.external_attr = 0o644 << 16
+    return info
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Waits for the files' bytes. Done after all are written: the disk then works on many at once."""
+    folders = set()
+    for path in paths:
+        with _descriptor(path, os.O_RDWR) as descriptor:
+            os.fsync(descriptor)
+        folders.add(path.parent)
+    for folder in folders:
+        sync_folder(folder)
+
+
+@contextmanager
+def _descriptor(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _recover(target: Path, fresh: Path, old: Path) -> None:
+    """Clears what a killed run left: an old folder without a new one is put back."""
+    if old.exists():
+        if target.exists():
+            _discard(old, target)
+        else:
+            old.replace(target)
+    if fresh.exists():
+        shutil.rmtree(fresh)
+
+
+def _discard(old: Path, target: Path) -> None:
+    """Deletes what we wrote in a former export; what is left is somebody's, and is moved aside."""
+    for path, size, digest in _listed(old):
+        file = old / path
+        if not file.is_file() or file.is_symlink() or file.stat().st_size != size:
+            continue
+        # A caption may have been rewritten at the same length; a picture hardly.
+        if size > SMALL or hashlib.sha256(file.read_bytes()).hexdigest() == digest:
+            file.unlink()
+    (old / MANIFEST).unlink(missing_ok=True)
+    for folder in sorted((p for p in old.rglob("*") if p.is_dir() and not p.is_symlink()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    if not any(old.iterdir()):
+        old.rmdir()
+        return
+    number = 1
+    while (aside := target.with_name(f"{target.name}.yours-{number}")).exists():
+        number += 1
+    old.replace(aside)
+
+
+def _listed(folder: Path) -> list[tuple[str, int, str]]:
+    """What the folder's manifest says we wrote: path inside, size, SHA-256; nothing where it says none."""
+    try:
+        files = json.loads((folder / MANIFEST).read_bytes())["files"]
+        listed = [(str(file["path"]), int(file["bytes"]), str(file["sha256"])) for file in files]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [
+        entry for entry in listed if ".." not in Path(entry[0]).parts and not Path(entry[0]).is_absolute()
+    ]
