@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lora_builder.decode import read_photo
+from lora_builder.measure import measure_pixels
 from lora_builder.models import load_face_model
-from lora_builder.models.interface import Calibration, FaceModel
+from lora_builder.models.interface import Calibration
 from lora_builder.records import Box, Floats
 from lora_builder.settings import Settings, load
 
@@ -54,17 +55,15 @@ def overlap(one: Box, other: Box) -> float:
     return common / max(one.area + other.area - common, 1e-9)
 
 
-def embedded(
-    model: FaceModel, labels: list[tuple[Path, str, Box]], settings: Settings
-) -> tuple[Floats, list[str]]:
-    """Embeddings (n, d) and identities of the labelled faces that the model found."""
+def embedded(labels: list[tuple[Path, str, Box]], settings: Settings) -> tuple[Floats, list[str]]:
+    """Embeddings (n, d) and identities of the labelled faces, found and aligned as measuring does."""
     vectors, names = [], []
     for path, name, box in labels:
         decoded = read_photo(path, settings.analysis_max_side, settings)
-        wanted = box.scaled(decoded.pixels.shape[1] / decoded.width)
-        faces = sorted(model.find(decoded.pixels), key=lambda face: -overlap(face.box, wanted))
-        if faces and overlap(faces[0].box, wanted) > SAME_FACE:
-            vectors.append(model.embed(decoded.pixels, faces[0].landmarks))
+        found = measure_pixels(decoded, "", settings).faces
+        faces = sorted(found, key=lambda face: -overlap(face.box, box))
+        if faces and overlap(faces[0].box, box) > SAME_FACE:
+            vectors.append(faces[0].embedding)
             names.append(name)
     return np.array(vectors, dtype=np.float32), names
 
@@ -88,7 +87,7 @@ def main() -> None:
         settings = load(data_dir=Path(data), face_model=arguments.face_model)
         model = load_face_model(settings)
         labels = labelled(root)
-        vectors, names = embedded(model, labels, settings)
+        vectors, names = embedded(labels, settings)
     mine, strangers = cosines(vectors, names)
     anchors = (
         (float(np.median(strangers)), 0.0),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_builder.focus import frame, others_inside
-from lora_builder.identity import FaceTable, Subject, Told, find_subject
+from lora_builder.identity import FaceTable, Likeness, Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
 from lora_builder.records import (
     Crop,
@@ -153,10 +153,10 @@ def _scenes(greys: NDArray[np.uint8]) -> Floats:
 
 
 def _subject(evidence: Evidence, settings: Settings, calibration: Calibration, told: Told) -> Subject:
-    cosine = calibration.cosine(settings.subject_sim_th)
-    key = (cosine, told.key)
+    likeness = Likeness.of(settings.subject_sim_th, calibration)
+    key = (likeness, told.key)
     if key not in evidence.subjects:
-        evidence.subjects[key] = find_subject(evidence.faces, len(evidence.photos), cosine, told)
+        evidence.subjects[key] = find_subject(evidence.faces, len(evidence.photos), likeness, told)
     return evidence.subjects[key]
 
 

@@ -38,6 +38,9 @@ RAW_SUFFIXES = frozenset(
 SMALLEST_SIDE = 16
 """Pixels; below this a file is an icon or a tracking pixel, and the models have nothing to see."""
 
+STANDARD_TABLE_SUM = 3688
+"""Sum of the luminance quantisation table of the JPEG standard (ITU T.81, table K.1): quality 50."""
+
 DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, struct.error, OverflowError, MemoryError, EOFError,
     IndexError, KeyError, ZeroDivisionError, AttributeError, NotImplementedError, AssertionError,
@@ -53,7 +56,10 @@ _SRGB = ImageCms.createProfile("sRGB")
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A photo at analysis size, and what its header says. `width`, `height`: the upright original's."""
+    """A photo at analysis size, and what its header says. `width`, `height`: the upright original's.
+
+    `jpeg_quality`: 1..100 as libjpeg counts, guessed from the quantisation table; None for others.
+    """
 
     pixels: Pixels
     width: int
@@ -61,6 +67,7 @@ class Decoded:
     format: str
     captured_at: float | None
     warnings: tuple[str, ...] = ()
+    jpeg_quality: int | None = None
 
 
 def read_photo(path: Path, max_side: int, settings: Settings) -> Decoded:
@@ -69,6 +76,7 @@ def read_photo(path: Path, max_side: int, settings: Settings) -> Decoded:
         notes: list[str] = []
         name = "RAW" if image.info.get("raw") else str(image.format)
         captured = _captured_at(image)
+        quality = _jpeg_quality(image)
         turned = _orientation(image) >= 5
         width, height = image.size[::-1] if turned else image.size
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
@@ -77,7 +85,7 @@ def read_photo(path: Path, max_side: int, settings: Settings) -> Decoded:
         flat = _eight_bit(image, settings)
         flat.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         upright = _upright(_to_srgb(flat, image, notes), image)
-        return Decoded(np.asarray(upright), width, height, name, captured, tuple(notes))
+        return Decoded(np.asarray(upright), width, height, name, captured, tuple(notes), quality)
 
 
 def read_crop(path: Path, crop: Crop, settings: Settings) -> Pixels:
@@ -134,6 +142,16 @@ def _opened(path: Path, settings: Settings) -> Iterator[Image.Image]:
         if min(width, height) < SMALLEST_SIDE:
             raise UnreadablePhoto(f"The picture is only {width} x {height} pixels.", "Leave it out.")
         yield image
+
+
+def _jpeg_quality(image: Image.Image) -> int | None:
+    """The inverse of libjpeg's scaling of its standard luminance table (jcparam.c)."""
+    tables = getattr(image, "quantization", None)
+    if not tables:
+        return None
+    scale = 100 * sum(tables[min(tables)]) / STANDARD_TABLE_SUM
+    quality = (200 - scale) / 2 if scale <= 100 else 5000 / scale
+    return int(min(max(round(quality), 1), 100))
 
 
 def _unknown(path: Path) -> Image.Image:

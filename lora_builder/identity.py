@@ -1,4 +1,9 @@
-"""Who the project is about: groups all faces of all photos into people, and picks the subject."""
+"""Who the project is about: groups all faces of all photos into people, and picks the subject.
+
+A face is compared with the mean of a person's faces, not with single ones: that tells people apart
+where single pairs do not (`benchmarks/accuracy.py` measures it), and no chain of lookalikes can join
+two people.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import DBSCAN
+from scipy.cluster import hierarchy
 
 from lora_builder.models.interface import Calibration
 from lora_builder.records import Floats, Look, Measurement, Override
@@ -16,6 +21,24 @@ from lora_builder.settings import Settings
 
 FEW_FACES = 8
 """Below this many faces two alike ones make a person; from here on it takes three (Immich's rule)."""
+
+SAMPLE = 1024
+"""Faces grouped at a time, evenly taken; all others join the nearest group. Bounds time and memory."""
+
+ROUNDS = 6
+"""Samples taken at most, each of the faces that are in no group yet: rare people come late."""
+
+REFINED = 3
+"""Times a person's mean face is computed anew from the faces nearest to it; it settles in two."""
+
+ONE_PERSON = 0.75
+"""Common similarity of two groups' mean faces from which they are one person: the median of pairs."""
+
+DOUBT = 0.10
+"""Common similarity below `subject_sim_th` down to which a face is undecided, not somebody else's."""
+
+RIVAL_MARGIN = 0.05
+"""Cosine by which another person may be nearer for a face to be undecided, not theirs."""
 
 COVER_YAW = 30.0
 """Degrees; a person's cover face is one turned no further, where there is one."""
@@ -115,12 +138,39 @@ class FaceTable:
         )
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """Cosines to a mean face: from `same` on it is that person, from `maybe` on perhaps; two groups
+    whose mean faces reach `merged` are one person."""
+
+    same: float
+    maybe: float
+    merged: float
+
+    @classmethod
+    def of(cls, threshold: float, calibration: Calibration) -> Likeness:
+        """Of `subject_sim_th` on the common scale."""
+        return cls(
+            calibration.cosine(threshold),
+            calibration.cosine(max(threshold - DOUBT, 0.0)),
+            calibration.cosine(max(ONE_PERSON, threshold)),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """The subject's face in each photo: its index or -1, and its cosine to the subject's mean face."""
+    """The subject in each photo.
+
+    `face` (photos,): the index of their face, -1 where they are not; `doubt` (photos,): where they
+    are not, the index of a face that may be theirs, else -1. `cosine` (photos,): of the nearest face
+    to their mean face, -1 without faces. `found`: where nobody was named, in how many photos each of
+    the people is, most first.
+    """
 
     face: NDArray[np.intp]
+    doubt: NDArray[np.intp]
     cosine: Floats
+    found: tuple[int, ...] = ()
 
 
 def people_found(
@@ -138,24 +188,22 @@ def people_found(
     """
     measurements = [m for _, m in sorted(looks.items()) if isinstance(m, Measurement)]
     faces = FaceTable.of(measurements)
-    cosine = calibration.cosine(settings.subject_sim_th)
-    labels = people(faces, cosine)
+    likeness = Likeness.of(settings.subject_sim_th, calibration)
+    labels = people(faces, likeness)
     told = Told.of(overrides or {}, references, others)
-    subject = find_subject(faces, len(measurements), cosine, told)
+    subject = find_subject(faces, len(measurements), likeness, told)
     theirs = subject.face[faces.photo] == faces.index
     found = []
     for label in range(labels.max(initial=-1) + 1):
         rows = np.flatnonzero(labels == label)
-        likeness = faces.embeddings[rows] @ _mean(faces.embeddings[rows])
-        rows = rows[np.argsort(-likeness, kind="stable")]
-        typical = rows[: (len(rows) + 1) // 2]
-        frontal = typical[np.abs(faces.yaw[typical]) <= COVER_YAW]
-        shown = frontal if len(frontal) else typical
-        cover = shown[np.argmax(faces.areas[shown])]
+        typical = rows[np.argsort(-(faces.embeddings[rows] @ _mean(faces.embeddings[rows])), kind="stable")]
+        clear = typical[: (len(rows) + 1) // 2]
+        frontal = clear[np.abs(faces.yaw[clear]) <= COVER_YAW]
+        shown = frontal if len(frontal) else clear
         found.append(
             Person(
-                tuple(faces.at(row) for row in rows),
-                faces.at(int(cover)),
+                tuple(faces.at(row) for row in typical),
+                faces.at(int(shown[np.argmax(faces.areas[shown])])),
                 len(np.unique(faces.photo[rows])),
                 bool(theirs[rows].sum() * 2 > len(rows)),
             )
@@ -163,79 +211,159 @@ def people_found(
     return tuple(sorted(found, key=lambda person: (-person.photos, -len(person.faces), person.cover)))
 
 
-def people(faces: FaceTable, cosine: float) -> NDArray[np.intp]:
+def people(faces: FaceTable, likeness: Likeness) -> NDArray[np.intp]:
     """Labels (faces,): 0, 1, ... by person, -1 for faces that match nobody.
 
-    DBSCAN over all embeddings; `cosine` is the similarity from which two faces are one person.
+    DBSCAN's idea of a person (a few faces that are all near each other) without its chains: groups
+    of a sample by average linkage, whose mean faces then collect all others. Samples are taken until
+    one holds no new group.
     """
-    if len(faces.embeddings) == 0:
-        return np.empty(0, dtype=np.intp)
-    radius = float(np.sqrt(max(0.0, 2 - 2 * cosine)))
-    neighbours = 2 if len(faces.embeddings) < FEW_FACES else 3
-    labels: NDArray[np.intp] = DBSCAN(eps=radius, min_samples=neighbours).fit_predict(faces.embeddings)
+    count = len(faces.embeddings)
+    labels = np.full(count, -1, dtype=np.intp)
+    fewest = 2 if count < FEW_FACES else 3
+    means = np.empty((0, faces.embeddings.shape[1]), dtype=np.float32)
+    for _ in range(ROUNDS):
+        rest = np.flatnonzero(labels < 0)
+        if len(rest) < fewest:
+            break
+        sample = rest[np.linspace(0, len(rest) - 1, min(SAMPLE, len(rest))).astype(np.intp)]
+        groups = _groups(faces.embeddings[sample], likeness.same)
+        large = np.flatnonzero(np.bincount(groups) >= fewest)
+        if not len(large):
+            break
+        fresh = [_mean(faces.embeddings[sample[groups == group]]) for group in large]
+        means, labels = _collected(faces.embeddings, _merged([*means, *fresh], likeness.merged), likeness)
+    sizes = np.bincount(labels[labels >= 0], minlength=len(means))
+    renamed = np.full(len(means) + 1, -1, dtype=np.intp)
+    renamed[np.flatnonzero(sizes >= fewest)] = np.arange((sizes >= fewest).sum())
+    return renamed[labels]
+
+
+def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) -> Subject:
+    """Who the project is about, in this order of authority.
+
+    Faces marked by the user are what they say. References, and groups that hold a marked face, name
+    the subject. Else it is the person in most photos; between equals the one who is more often alone,
+    then the one with the larger faces. The mean face of whoever it is collects the faces near it.
+    """
+    if not len(faces.embeddings):
+        nobody = np.full(photos, -1, dtype=np.intp)
+        return Subject(nobody, nobody, np.full(photos, -1, dtype=np.float32))
+    marked, denied = faces.marked(told.marks, True), faces.marked(told.marks, False)
+    labels = np.where(denied, -1, people(faces, likeness))
+    anchors = np.array([*told.references, *faces.embeddings[marked]], dtype=np.float32)
+    found: tuple[int, ...] = ()
+    if told.references or (labels[marked] >= 0).any():
+        chosen = np.isin(labels, labels[marked & (labels >= 0)]) | marked
+        centre = _mean(anchors) if told.references else _mean(faces.embeddings[chosen])
+    else:
+        chosen, found = _most_frequent(faces, labels)
+        centre = _mean(faces.embeddings[chosen])
+    others = np.array([*told.others, *faces.embeddings[denied]], dtype=np.float32)
+    if len(others) and not told.references:
+        # Those that may be the other one must not say what the subject looks like.
+        alike = (faces.embeddings @ others.T).max(axis=1)
+        centre = _mean(faces.embeddings[chosen & (alike <= np.median(alike[chosen]))])
+    against = _against(faces, np.where(chosen, -1, labels), centre, others, likeness)
+    for _ in range(REFINED):
+        own = faces.embeddings @ centre
+        sure = (own >= likeness.same) & (own > against) & ~denied
+        core = faces.embeddings[sure | marked]
+        if len(core):
+            # Whom the user named keeps a say, however many faces gather around them.
+            again = max(1, len(core) // (2 * max(len(anchors), 1)))
+            centre = _mean(np.concatenate([core, *[anchors] * again]) if len(anchors) else core)
+    own = faces.embeddings @ centre
+    sure = (own >= likeness.same) & (own > against) & ~denied
+    maybe = (own >= likeness.maybe) & (own > against - RIVAL_MARGIN) & ~denied
+    return _per_photo(faces, photos, own, sure | marked, maybe, marked, found)
+
+
+def _groups(embeddings: Floats, cosine: float) -> NDArray[np.intp]:
+    """Labels 0, 1, ... of groups by average linkage: pairs across two groups average `cosine` or more."""
+    if len(embeddings) < 2:
+        return np.zeros(len(embeddings), dtype=np.intp)
+    upper = np.triu_indices(len(embeddings), 1)
+    distances = np.maximum(1 - (embeddings @ embeddings.T)[upper], 0)
+    tree = hierarchy.linkage(distances, "average")
+    labels: NDArray[np.intp] = hierarchy.fcluster(tree, 1 - cosine, "distance").astype(np.intp) - 1
     return labels
 
 
-def find_subject(faces: FaceTable, photos: int, cosine: float, told: Told) -> Subject:
-    """Who the project is about, in this order of authority.
-
-    Faces marked by the user are what they say. References, and marked faces, name the subject:
-    the faces close enough to any of them, and the groups that hold a marked one. Else it is the
-    person in most photos; between equals the one with the larger faces.
-    """
-    if not len(faces.embeddings):
-        return _per_photo(faces, photos, np.zeros(0, dtype=bool), np.zeros(0, dtype=bool))
-    theirs, denied = faces.marked(told.marks, True), faces.marked(told.marks, False)
-    labels = people(faces, cosine)
-    named = np.unique(labels[theirs & (labels >= 0)])
-    references = np.array([*told.references, *faces.embeddings[theirs]], dtype=np.float32)
-    if len(named) or len(told.references):
-        chosen = np.isin(labels, named) | _near(faces.embeddings, references, cosine)
-    else:
-        chosen = _most_frequent(faces, np.where(denied, -1, labels))
-    others = np.array([*told.others, *faces.embeddings[denied]], dtype=np.float32)
-    if len(others) and (chosen | theirs).any():
-        against = (faces.embeddings @ others.T).max(axis=1)
-        # Those that may be the other one must not say what the subject looks like.
-        sure = (chosen | theirs) & (against <= np.median(against[chosen | theirs]))
-        chosen &= faces.embeddings @ _mean(faces.embeddings[sure]) > against
-    return _per_photo(faces, photos, (chosen | theirs) & ~denied, theirs)
+def _merged(means: list[Floats], cosine: float) -> Floats:
+    """The mean faces, those of one person made one."""
+    table = np.array(means, dtype=np.float32)
+    groups = _groups(table, cosine)
+    return np.array([_mean(table[groups == group]) for group in np.unique(groups)], dtype=np.float32)
 
 
-def _most_frequent(faces: FaceTable, labels: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which faces belong to the person in most photos."""
-    known = labels >= 0
-    if not known.any():
+def _collected(embeddings: Floats, means: Floats, likeness: Likeness) -> tuple[Floats, NDArray[np.intp]]:
+    """The means again, each of the faces nearest to it, and those faces' labels (-1: near to none)."""
+    for _ in range(REFINED):
+        alike = embeddings @ means.T
+        labels = np.where(alike.max(axis=1) >= likeness.same, alike.argmax(axis=1), -1)
+        sums = np.zeros_like(means)
+        np.add.at(sums, labels[labels >= 0], embeddings[labels >= 0])
+        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        means = np.where(lengths > 0, sums / np.maximum(lengths, 1e-9), means)
+    return means, labels
+
+
+def _most_frequent(faces: FaceTable, labels: NDArray[np.intp]) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
+    """Which faces belong to the person in most photos; and in how many photos each of the people is."""
+    if (labels < 0).all():
         # Nobody appears twice: all that can be said is whose face is the largest.
         chosen = np.zeros(len(labels), dtype=bool)
         chosen[np.argmax(faces.areas)] = True
-        return chosen
-    candidates = np.unique(labels[known])
-    in_photos = [len(np.unique(faces.photo[labels == label])) for label in candidates]
-    size = [float(faces.areas[labels == label].sum()) for label in candidates]
-    best = max(range(len(candidates)), key=lambda i: (in_photos[i], size[i]))
-    result: NDArray[np.bool_] = labels == candidates[best]
+        return chosen, ()
+    crowd = np.bincount(faces.photo)
+    known = np.flatnonzero(labels >= 0)
+    once = known[np.unique(np.stack([labels[known], faces.photo[known]]), axis=1, return_index=True)[1]]
+    people_ = labels.max() + 1
+    in_photos = np.bincount(labels[once], minlength=people_)
+    alone = np.bincount(labels[once], weights=crowd[faces.photo[once]] == 1, minlength=people_)
+    size = np.bincount(labels[known], weights=faces.areas[known], minlength=people_)
+    order = np.lexsort((-size, -alone, -in_photos))
+    return labels == order[0], tuple(int(in_photos[label]) for label in order if in_photos[label])
+
+
+def _against(
+    faces: FaceTable,
+    labels: NDArray[np.intp],
+    centre: Floats,
+    others: Floats,
+    likeness: Likeness,
+) -> Floats:
+    """(faces,): the cosine to the nearest of the other people: other groups, and those the user denied."""
+    means = [_mean(faces.embeddings[labels == label]) for label in np.unique(labels[labels >= 0])]
+    # A group this near to the subject is more of them, not a rival, unless the user said so.
+    means = [mean for mean in means if float(mean @ centre) < likeness.merged]
+    rivals = np.array([*means, *others], dtype=np.float32)
+    if not len(rivals):
+        return np.full(len(faces.embeddings), -1, dtype=np.float32)
+    result: Floats = (faces.embeddings @ rivals.T).max(axis=1)
     return result
 
 
 def _per_photo(
-    faces: FaceTable, photos: int, theirs: NDArray[np.bool_], marked: NDArray[np.bool_]
+    faces: FaceTable,
+    photos: int,
+    own: Floats,
+    theirs: NDArray[np.bool_],
+    maybe: NDArray[np.bool_],
+    marked: NDArray[np.bool_],
+    found: tuple[int, ...],
 ) -> Subject:
     """One face a photo: of several that are theirs (a mirror, a collage) a marked or the most typical."""
-    face = np.full(photos, -1, dtype=np.intp)
+    face, doubt = np.full((2, photos), -1, dtype=np.intp)
     cosine = np.full(photos, -1, dtype=np.float32)
-    if len(faces.embeddings) and theirs.any():
-        likeness = faces.embeddings @ _mean(faces.embeddings[theirs])
-        np.maximum.at(cosine, faces.photo, likeness)
-        for row in sorted(np.flatnonzero(theirs), key=lambda row: (bool(marked[row]), float(likeness[row]))):
-            face[faces.photo[row]] = faces.index[row]
-            cosine[faces.photo[row]] = likeness[row]
-    return Subject(face, cosine)
-
-
-def _near(embeddings: Floats, references: Floats, cosine: float) -> NDArray[np.bool_]:
-    result: NDArray[np.bool_] = (embeddings @ references.T).max(axis=1, initial=-1.0) >= cosine
-    return result
+    np.maximum.at(cosine, faces.photo, own)
+    order = np.lexsort((own, marked))
+    for chosen, rows in ((doubt, order[maybe[order]]), (face, order[theirs[order]])):
+        chosen[faces.photo[rows]] = faces.index[rows]
+    cosine[faces.photo[order[theirs[order]]]] = own[order[theirs[order]]]
+    doubt[face >= 0] = -1
+    return Subject(face, doubt, cosine, found)
 
 
 def _mean(embeddings: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,11 +19,12 @@ from lora_builder.ingest import identify, local_photo
 from lora_builder.models import load_body_model, load_face_model, versions
 from lora_builder.models.interface import BodyModel, DetectedFace, FaceModel
 from lora_builder.models.yunet_sface import aligned_smoothly
+from lora_builder.pixels import SHARP_SIDE, content_box, exposure, motion, sharpness, tile_sharpness
 from lora_builder.records import (
+    COLOUR_SIDE,
     GREY_SIDE,
     Body,
     Box,
-    Exposure,
     Face,
     Floats,
     HeadPose,
@@ -36,7 +38,7 @@ from lora_builder.records import (
 )
 from lora_builder.settings import Settings
 
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 """Part of every measurement's key; raise it when the same photo would measure otherwise."""
 
 HASHED_SIDE = 128
@@ -54,20 +56,15 @@ EXPRESSION_SIDE = 64
 BODIES, PROMINENT = 3, 0.2
 """Bodies looked for: of the largest faces, of at least this share of the largest one's area."""
 
-SHARP_SIDE = 128
-"""Faces are brought to this side before their sharpness is measured; enlarged ones come out soft."""
-
-CONTRAST_FLOOR = 8.0
-"""Grey levels of standard deviation below which a picture is flat, and its noise is not detail."""
-
 GREY_ZOOM = 0.8
 """Of the faces' grey pictures, against the recogniser's alignment: shows some hair and chin."""
 
-TILES = 8
-"""The photo is cut into so many by so many tiles; its sharpness is that of the sharpest tenth."""
+MESH_OFF = 0.22
+"""Mean distance of the mesh's five landmarks from the detector's, in face widths, from which the mesh
+lies on another face. (On ../shared/photos right ones reach 0.20: a face lying on its side.)"""
 
-DARK, BRIGHT = 4, 251
-"""Luma at and beyond which a pixel is crushed or blown."""
+TWICE_OVERLAP, TWICE_COSINE = 0.2, 0.7
+"""Two boxes that share this part of the smaller one, with embeddings this close, are one face."""
 
 THUMBNAIL_SIDE = 400
 
@@ -117,9 +114,14 @@ def measure_pixels(decoded: Decoded, sha256: str, settings: Settings) -> Measure
     faces, bodies = load_face_model(settings), load_body_model(settings)
     pixels = decoded.pixels
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (HASHED_SIDE, HASHED_SIDE), interpolation=cv2.INTER_AREA)
+    content = content_box(grey)
+    x, y, right, bottom = (int(side) for side in (content.x, content.y, content.right, content.bottom))
+    small = cv2.resize(grey[y:bottom, x:right], (HASHED_SIDE, HASHED_SIDE), interpolation=cv2.INTER_AREA)
+    colours = (COLOUR_SIDE, COLOUR_SIDE)
     scale = decoded.width / pixels.shape[1]
     found = sorted(faces.find(pixels), key=lambda face: -face.box.area)[:MOST_FACES]
+    seen = [_face(pixels, grey, face, rank, scale, faces, bodies) for rank, face in enumerate(found)]
+    single = _seen_once(seen)
     return Measurement(
         sha256=sha256,
         width=decoded.width,
@@ -129,41 +131,14 @@ def measure_pixels(decoded: Decoded, sha256: str, settings: Settings) -> Measure
         phash=int(str(imagehash.phash(Image.fromarray(small))), 16),
         grey=cv2.resize(small, (GREY_SIDE, GREY_SIDE), interpolation=cv2.INTER_AREA),
         sharpness=tile_sharpness(grey),
-        exposure=_exposure(grey),
-        faces=tuple(_face(pixels, grey, face, rank, scale, faces, bodies) for rank, face in enumerate(found)),
-        bodies=_bodies(pixels, found, scale, bodies),
+        exposure=exposure(grey),
+        faces=tuple(seen[i] for i in single),
+        bodies=_bodies(pixels, [found[i] for i in single], scale, bodies),
         warnings=decoded.warnings,
+        content=content.scaled(scale),
+        colours=cv2.resize(pixels[y:bottom, x:right], colours, interpolation=cv2.INTER_AREA),
+        jpeg_quality=decoded.jpeg_quality,
     )
-
-
-def sharpness(grey: NDArray[np.uint8]) -> float:
-    """Standard deviation of the Laplacian over that of the picture: about 0 (blurred) to 2 (crisp).
-
-    Divided by contrast, so that a dark or foggy picture is not called blurred. Depends on the size
-    of the picture: compare only pictures of one size.
-    """
-    if min(grey.shape) < 3:
-        return 0.0
-    return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / max(float(grey.std()), CONTRAST_FLOOR)
-
-
-def tile_sharpness(grey: NDArray[np.uint8]) -> float:
-    """`sharpness` of the sharpest tenth of the tiles: bokeh around a sharp person is not blur.
-
-    The contrast is the whole picture's, so that noise on a flat wall is not detail.
-    """
-    height, width = grey.shape
-    rows, columns = min(TILES, height // 3), min(TILES, width // 3)
-    if not rows or not columns:
-        return 0.0
-    edges = cv2.Laplacian(grey, cv2.CV_32F)
-    # Averages over tiles by area resampling: one pass instead of a loop.
-    mean, square = (
-        cv2.resize(e, (columns, rows), interpolation=cv2.INTER_AREA)
-        for e in (edges, cv2.multiply(edges, edges))
-    )
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
-    return float(np.percentile(deviation, 90)) / max(float(grey.std()), CONTRAST_FLOOR)
 
 
 def preview_path(settings: Settings, sha256: str) -> Path:
@@ -225,18 +200,43 @@ def _face(
     side = min(face.box.width, face.box.height)
     mesh = bodies.mesh(pixels, face.box) if rank < MESH_FACES and side >= MESH_FACE_SIDE else None
     tells = mesh if side >= EXPRESSION_SIDE else None
+    landmarks = face.landmarks
+    if faces.rough and mesh is not None and _one_face(mesh.landmarks, landmarks, side):
+        landmarks = mesh.landmarks
     return Face(
         box=face.box.scaled(scale),
-        landmarks=(face.landmarks * scale).astype(np.float32),
+        landmarks=(landmarks * scale).astype(np.float32),
         score=face.score,
-        embedding=faces.embed(pixels, face.landmarks),
-        pose=mesh.pose if mesh is not None else pose_of_landmarks(face.landmarks),
-        grey=_face_grey(grey, face.landmarks),
+        embedding=faces.embed(pixels, landmarks),
+        pose=mesh.pose if mesh is not None else pose_of_landmarks(landmarks),
+        grey=_face_grey(grey, landmarks),
         sharpness=_face_sharpness(part),
         brightness=float(part.mean()) / 255 if part.size else 0.0,
         eyes_open=tells.eyes_open if tells is not None else None,
         smile=tells.smile if tells is not None else None,
+        motion=motion(part),
     )
+
+
+def _one_face(mesh: Floats, found: Floats, side: float) -> bool:
+    """Whether the mesh lies on the face that was found, and not on its neighbour."""
+    return float(np.linalg.norm(mesh - found, axis=1).mean()) <= MESH_OFF * side
+
+
+def _seen_once(faces: Sequence[Face]) -> list[int]:
+    """Which faces stay when one that was found twice (a close-up often is) counts once, the surer one."""
+    kept: list[int] = []
+    for index in sorted(range(len(faces)), key=lambda i: -faces[i].score):
+        face = faces[index]
+        twice = any(
+            face.box.intersection(faces[other].box).area
+            >= TWICE_OVERLAP * min(face.box.area, faces[other].box.area)
+            and float(face.embedding @ faces[other].embedding) >= TWICE_COSINE
+            for other in kept
+        )
+        if not twice:
+            kept.append(index)
+    return sorted(kept)
 
 
 def _face_grey(grey: NDArray[np.uint8], landmarks: Floats) -> NDArray[np.uint8]:
@@ -302,18 +302,6 @@ def _owner(landmarks: Floats, faces: list[Box]) -> int | None:
 def _body(seen: tuple[Floats, Box], face: int | None, scale: float) -> Body:
     landmarks, extent = seen
     return Body((landmarks * (scale, scale, 1)).astype(np.float32), extent.scaled(scale), face)
-
-
-def _exposure(grey: NDArray[np.uint8]) -> Exposure:
-    shares = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().astype(np.float64) / grey.size
-    luma = np.arange(256) / 255
-    brightness = float(shares @ luma)
-    return Exposure(
-        brightness=brightness,
-        contrast=float(np.sqrt(shares @ (luma - brightness) ** 2)),
-        clipped_dark=float(shares[: DARK + 1].sum()),
-        clipped_bright=float(shares[BRIGHT:].sum()),
-    )
 
 
 def _write_preview(sha256: str, pixels: Pixels, settings: Settings) -> None:

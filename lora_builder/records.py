@@ -25,6 +25,10 @@ GREY_SIDE = 64
 """Side in pixels of the small grey pictures kept for comparing (whole photo and each face)."""
 
 
+COLOUR_SIDE = 4
+"""Side in pixels of the tiny colour picture: what a scene's colours are, and roughly where."""
+
+
 class Box(NamedTuple):
     """A rectangle in pixels of the upright original."""
 
@@ -194,8 +198,9 @@ class Face:
     `landmarks` (5, 2): the eye at the picture's left, the eye at its right, nose tip, and the
     corners of the mouth in the same order. `embedding`: unit length, only comparable within one
     face model. `grey` (64, 64): the face box with a margin, aligned upright. `sharpness`: see
-    `measure.sharpness`, of the face at a fixed size. `brightness`: mean luma of the face box, 0..1.
-    `eyes_open`, `smile`: 0..1, None where the face is too small or too turned to tell.
+    `pixels.sharpness`, of the face at a fixed size. `brightness`: mean luma of the face box, 0..1.
+    `eyes_open`, `smile`: 0..1, None where the face is too small or too turned to tell. `motion`: how
+    much softer the face is along one direction than across it, 0..1; see `pixels.motion`.
     """
 
     box: Box
@@ -208,6 +213,7 @@ class Face:
     brightness: float
     eyes_open: float | None = None
     smile: float | None = None
+    motion: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,8 +245,10 @@ class Measurement:
     """All that one look at a photo found.
 
     `width`, `height`: upright pixels. `captured_at`: seconds of the camera's own clock (EXIF, no
-    time zone), None if unknown. `phash`: 64 bits. `grey` (64, 64): the whole photo, squeezed square.
-    `sharpness`: of its sharpest tiles, so that bokeh is not blur. `warnings`: sentences for people.
+    time zone), None if unknown. `content`: the picture without bars of one colour around it; `phash`
+    (64 bits), `grey` (64, 64) and `colours` (4, 4, 3) are of it, squeezed square. `sharpness`: of its
+    sharpest tiles, so that bokeh is not blur. `jpeg_quality`: 1..100, None if unknown. `warnings`:
+    sentences for people.
     """
 
     sha256: str
@@ -255,6 +263,9 @@ class Measurement:
     faces: tuple[Face, ...] = ()
     bodies: tuple[Body, ...] = ()
     warnings: tuple[str, ...] = ()
+    content: Box | None = None
+    colours: Pixels = field(default_factory=lambda: np.zeros((COLOUR_SIDE, COLOUR_SIDE, 3), np.uint8))
+    jpeg_quality: int | None = None
 
 
 Look: TypeAlias = "Measurement | Rejected"

@@ -160,7 +160,7 @@ class Settings(BaseSettings):
 
     # The person
     subject_sim_th: float = Field(
-        0.50, ge=0, le=1, description="Face similarity from which two faces are one person."
+        0.55, ge=0, le=1, description="Similarity to a person's mean face from which a face is theirs."
     )
     references: tuple[Path, ...] = Field((), max_length=5, description="Up to five photos of the subject.")
     not_references: tuple[Path, ...] = Field(
@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     )
 
     # Quality
-    min_face_sharpness: float = Field(0.0, ge=0, description="Blurry below; see measure.sharpness.")
+    min_face_sharpness: float = Field(0.0, ge=0, description="Blurry below; see pixels.sharpness.")
     min_brightness: float = Field(0.06, ge=0, le=1, description="Mean luma of the face: dark below.")
     max_brightness: float = Field(0.94, ge=0, le=1, description="Mean luma of the face: blown above.")
     target_count: int = Field(0, ge=0, description="Keep at most this many; 0: all good ones.")

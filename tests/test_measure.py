@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
-from lora_builder import measure
+from lora_builder import measure, pixels
 from lora_builder.decode import Decoded, read_photo
 from lora_builder.records import Box, Measurement, Photo, Rejected, Shot, Source
 from lora_builder.settings import Settings, load
@@ -124,8 +124,8 @@ def test_noise_on_a_flat_wall_is_not_detail() -> None:
     """A nearly flat picture with faint noise is not sharp; a flat one is not sharp at all."""
     noise = np.random.default_rng(0).normal(128, 1, (600, 800)).clip(0, 255).astype(np.uint8)
     edges = cv2.resize((np.indices((30, 40)).sum(0) % 2 * 255).astype(np.uint8), (800, 600), interpolation=0)
-    assert measure.tile_sharpness(noise) < measure.tile_sharpness(edges)
-    assert measure.tile_sharpness(np.full((600, 800), 7, np.uint8)) == 0
+    assert pixels.tile_sharpness(noise) < pixels.tile_sharpness(edges)
+    assert pixels.tile_sharpness(np.full((600, 800), 7, np.uint8)) == 0
 
 
 def test_clipping_is_a_share_of_the_photo(settings: Settings) -> None:

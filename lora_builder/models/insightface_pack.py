@@ -87,6 +87,7 @@ class InsightfacePack:
     """See `interface.FaceModel`."""
 
     calibration = CALIBRATION
+    rough = False
 
     def __init__(self, name: str, root: str, allow_download: bool) -> None:
         folder = pack_folder(name, root) or (_download(name, root) if allow_download else None)

@@ -45,11 +45,15 @@ class DetectedFace:
 
 @dataclass(frozen=True)
 class FaceMesh:
-    """What the mesh of one face says; `eyes_open` and `smile` 0..1."""
+    """What the mesh of one face says; `eyes_open` and `smile` 0..1.
+
+    `landmarks` (5, 2): pixels of the picture, in the order of `records.Face`.
+    """
 
     pose: HeadPose
     eyes_open: float
     smile: float
+    landmarks: Floats
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,15 @@ class ModelInfo:
 
 
 class FaceModel(Protocol):
-    """Finds faces and tells people apart."""
+    """Finds faces and tells people apart.
+
+    `rough`: its landmarks are less exact than a face mesh's, which are taken where there are some.
+    """
 
     name: str
     version: str
     calibration: Calibration
+    rough: bool
 
     def find(self, pixels: Pixels) -> list[DetectedFace]:
         """Every face."""

@@ -35,6 +35,9 @@ SMILE_LIFT = (0.0, 0.04)
 """Width of the mouth, and height of its corners above the lips' middle, as shares of the distance of
 the outer eye corners: of a neutral mouth and of a broad smile (seen on 165 faces of ../shared/photos)."""
 
+FIVE = (468, 473, 1, 61, 291)
+"""The irises, the tip of the nose and the corners of the mouth: the landmarks of `records.Face`."""
+
 POSE_POINTS = (1, 152, 33, 263, 61, 291)
 POSE_MODEL = np.array(
     [
@@ -129,7 +132,10 @@ class MediapipeBody:
             return None
         tall, wide = part.shape[:2]
         points = np.array([(p.x * wide, p.y * tall, p.z * wide) for p in found[0].landmark])
-        return FaceMesh(_head_pose(points, wide, tall), _eyes_open(points), _smile(points))
+        five = points[list(FIVE), :2] + (int(region.x), int(region.y))
+        return FaceMesh(
+            _head_pose(points, wide, tall), _eyes_open(points), _smile(points), five.astype(np.float32)
+        )
 
     def body(self, pixels: Pixels, region: Box) -> tuple[Floats, Box] | None:
         height, width = pixels.shape[:2]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_builder.records import (
+    COLOUR_SIDE,
     GREY_SIDE,
     Body,
     Box,
@@ -21,13 +22,14 @@ from lora_builder.records import (
 )
 
 _GREY = (GREY_SIDE, GREY_SIDE)
+_COLOURS = (COLOUR_SIDE, COLOUR_SIDE, 3)
 
 
 def encode(look: Look) -> tuple[str, bytes]:
     """The figures and the arrays of a look."""
     if isinstance(look, Rejected):
         return json.dumps({"rejected": [look.message, look.remedy]}), b""
-    arrays: list[NDArray[Any]] = [look.grey]
+    arrays: list[NDArray[Any]] = [look.grey, look.colours]
     for face in look.faces:
         arrays += [face.landmarks, face.embedding, face.grey]
     arrays += [body.landmarks for body in look.bodies]
@@ -40,9 +42,14 @@ def encode(look: Look) -> tuple[str, bytes]:
         "sharpness": look.sharpness,
         "exposure": list(vars(look.exposure).values()),
         "warnings": look.warnings,
+        "content": look.content,
+        "jpeg_quality": look.jpeg_quality,
         "embedding": len(look.faces[0].embedding) if look.faces else 0,
         "faces": [
-            [*f.box, f.score, *vars(f.pose).values(), f.sharpness, f.brightness, f.eyes_open, f.smile]
+            [
+                *(*f.box, f.score, *vars(f.pose).values(), f.sharpness, f.brightness),
+                *(f.eyes_open, f.smile, f.motion),
+            ]
             for f in look.faces
         ],
         "bodies": [[*body.extent, body.face] for body in look.bodies],
@@ -65,6 +72,7 @@ def decode(text: str, data: bytes) -> Look:
         return array
 
     grey = take(_GREY, np.uint8)
+    colours = take(_COLOURS, np.uint8)
     faces = []
     for row in facts["faces"]:
         marks = take((5, 2), np.float32)
@@ -88,4 +96,7 @@ def decode(text: str, data: bytes) -> Look:
         faces=tuple(faces),
         bodies=tuple(bodies),
         warnings=tuple(facts["warnings"]),
+        content=Box(*facts["content"]) if facts["content"] else None,
+        colours=colours,
+        jpeg_quality=facts["jpeg_quality"],
     )

@@ -1,0 +1,147 @@
+"""How right the choice is, against photos of which the truth is known.
+
+    python benchmarks/accuracy.py --photos ../shared/photos [--data FOLDER] [--only subject,...]
+
+Photos are measured once into the data folder; every scenario then only decides. Seeds are fixed.
+Prints the tables that docs/benchmarks.md quotes; intervals are 95%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.scenarios import Truth, load_truth, overlap, strangers, wilson
+from lora_builder.decide import decide
+from lora_builder.models import calibration
+from lora_builder.records import Measurement, Verdict
+from lora_builder.settings import Settings, load
+
+FEWEST = 5
+"""Photos of a person from which scenarios are made of them."""
+
+MIXES = 20
+"""Scenarios a person."""
+
+
+def judged(truth: Truth, paths: Sequence[str], settings: Settings, **more: object) -> dict[str, Verdict]:
+    photos = [truth.photos[path] for path in dict.fromkeys(paths)]
+    return {
+        verdict.photo.source.name: verdict
+        for verdict in decide(photos, truth.looks, settings, calibration(settings), **more)  # type: ignore[arg-type]
+    }
+
+
+def people(truth: Truth, fewest: int) -> list[str]:
+    return [name for name in truth.names if len(truth.of(name)) >= fewest]
+
+
+class Tally:
+    """Photos with and without the subject, found and not."""
+
+    def __init__(self) -> None:
+        self.hits, self.found, self.there, self.scenarios, self.led = 0, 0, 0, 0, 0
+        self.wrong: set[str] = set()
+        self.missed: set[str] = set()
+
+    def add(self, truth: Truth, name: str, verdicts: dict[str, Verdict]) -> None:
+        right = 0
+        for path, verdict in verdicts.items():
+            shows = name in truth.labels[path].names
+            found = verdict.subject is not None
+            if found and shows and truth.labels[path].identity == name:
+                look, box = truth.look(path), truth.labels[path].box
+                assert isinstance(look, Measurement)
+                assert box is not None
+                found = overlap(look.faces[verdict.subject or 0].box, box) > 0
+                shows = shows and truth.labels[path].sure
+            self.there += shows
+            self.found += found
+            self.hits += found and shows
+            right += found and shows
+            if found and not shows:
+                self.wrong.add(path)
+            if shows and not found:
+                self.missed.add(path)
+        self.scenarios += 1
+        self.led += right * 2 >= sum(name in truth.labels[path].names for path in verdicts)
+
+    def row(self, title: str) -> str:
+        return (
+            f"| {title} | {self.scenarios} | {wilson(self.led, self.scenarios)} "
+            f"| {wilson(self.hits, self.found)} | {wilson(self.hits, self.there)} |"
+        )
+
+
+def alone(truth: Truth, name: str) -> Iterator[list[str]]:
+    """Mixes as a user brings them: half to two thirds theirs, strangers, and groups."""
+    mine = truth.of(name)
+    for seed in range(MIXES):
+        rng = random.Random(f"{name}{seed}")
+        share = rng.uniform(0.5, 0.67)
+        own = rng.sample(mine, rng.randint(FEWEST, len(mine)))
+        others = strangers(
+            truth, name, rng, max(3, round(len(own) * (1 - share) / share)), alike=seed % 2 == 1
+        )
+        yield [*own, *others]
+
+
+def subject_table(truth: Truth, settings: Settings) -> None:
+    print("\n| who it is about | scenarios | the right person | precision | recall |\n|---|---|---|---|---|")
+    total, ends = Tally(), Tally()
+    for name in people(truth, FEWEST):
+        tally = Tally()
+        for paths in alone(truth, name):
+            verdicts = judged(truth, paths, settings)
+            tally.add(truth, name, verdicts)
+            total.add(truth, name, verdicts)
+        print(tally.row(f"found alone: {name}"))
+    print(total.row("**found alone, all**"))
+    for name in people(truth, FEWEST + 3):
+        tally = Tally()
+        for seed in range(MIXES):
+            rng = random.Random(f"ref{name}{seed}")
+            own = rng.sample(truth.of(name), 3 + 4)
+            references = [_embedding(truth, path) for path in own[:3]]
+            others = strangers(truth, name, rng, 9 * len(own[3:]), alike=False)
+            groups = [p for p, label in truth.labels.items() if label.identity == "_groups"]
+            verdicts = judged(truth, [*own[3:], *others, *groups], settings, references=references)
+            tally.add(truth, name, verdicts)
+            ends.add(truth, name, verdicts)
+        print(tally.row(f"three references, in one photo of ten: {name}"))
+    print(ends.row("**three references, all**"))
+    print(f"\nWrong: {sorted(total.wrong | ends.wrong)}\nMissed: {sorted(total.missed | ends.missed)}")
+
+
+def _embedding(truth: Truth, path: str):  # type: ignore[no-untyped-def]
+    look, index = truth.look(path), truth.target(path)
+    assert isinstance(look, Measurement)
+    return look.faces[index or 0].embedding
+
+
+TABLES = {"subject": subject_table}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="where measurements are kept; default: a temporary folder")
+    parser.add_argument("--only", default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        settings = load(data_dir=arguments.data or Path(place), small_photos="keep")
+        truth = load_truth(arguments.photos.resolve(), settings)
+        print(f"{len(truth.photos)} photos, {len(truth.labels)} labelled, {len(truth.groups)} groups")
+        for name in arguments.only.split(","):
+            TABLES[name](truth, settings)
+
+
+if __name__ == "__main__":
+    main()
