@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 import lora_builder  # noqa: F401  (sets the environment that keeps libraries silent)
 from lora_builder.settings import Settings, load
+from tests.servers import postgresql, postgresql_programs
 
 SHARED_PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 
@@ -61,3 +65,27 @@ def portrait_png(portrait: Image.Image) -> bytes:
     buffer = io.BytesIO()
     portrait.resize((1200, 1200)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def _postgresql_server() -> Iterator[str]:
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgresql(programs) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new, empty database of each kind: what the store promises holds on both."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'deep' / 'lora.db'}"
+    server = request.getfixturevalue("_postgresql_server")
+    name = f"test_{secrets.token_hex(4)}"
+    url = sa.make_url(server).set(drivername="postgresql+psycopg", database="postgres")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server}/{name}"

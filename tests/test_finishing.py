@@ -59,15 +59,14 @@ def test_a_drawn_box_is_never_stretched_nor_blown_up(w: float, h: float, x: floa
     assert crop.width <= 1344 and crop.height <= 1344
 
 
-def test_crops_edits_and_recipes_outlive_a_restart(tmp_path: Path) -> None:
+def test_crops_edits_and_recipes_outlive_a_restart(database_url: str, tmp_path: Path) -> None:
     """What the user drew and chose is there again, per project; recipes serve every project."""
-    url = f"sqlite:///{tmp_path / 'lora.db'}"
-    with Store(url) as store:
+    with Store(database_url) as store:
         project = store.project(tmp_path / "a", "a", tmp_path)
         store.finishing.set_extra_crops(project.id, "ab", [ExtraCrop("detail", Box(1, 2, 3, 4), "hands")])
         store.finishing.set_edits(project.id, "ab", Edits(mirror=True))
         store.finishing.save_recipe("mine", Edits(sharpen=0.5))
-    with Store(url) as store:
+    with Store(database_url) as store:
         assert store.finishing.extra_crops(project.id)["ab"][0] == ExtraCrop(
             "detail", Box(1, 2, 3, 4), "hands"
         )

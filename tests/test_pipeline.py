@@ -104,6 +104,17 @@ def test_a_second_run_measures_nothing(
     assert digests(tmp_path / "out") == before
 
 
+def test_any_database_gives_the_same_bytes(
+    folder: Path, tmp_path: Path, settings: Settings, database_url: str
+) -> None:
+    """SQLite or PostgreSQL: what a run leaves does not depend on where things are remembered."""
+    elsewhere = settings.model_copy(update={"database_url": database_url})
+    build(folder, tmp_path / "out", elsewhere, stages=[Stage.INGEST, Stage.DECIDE])
+    decided = build(folder, tmp_path / "out", elsewhere, dry_run=True)
+    assert decided == build(folder, tmp_path / "plain", settings, dry_run=True)
+    assert digests(tmp_path / "out") == digests(tmp_path / "plain")
+
+
 def test_one_or_two_workers_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     """The number of workers is a matter of speed alone."""
     results = []

@@ -24,8 +24,8 @@ P = "project"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(f"sqlite:///{tmp_path / 'lora.db'}") as opened:
+def store(database_url: str) -> Iterator[Store]:
+    with Store(database_url) as opened:
         yield opened
 
 
