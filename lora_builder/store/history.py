@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,11 +27,16 @@ Overrides = Mapping[str, Override | None]
 
 @dataclass(frozen=True)
 class Change:
-    """One step: what it was (`keep`, `crop`, `caption` ...), and the photos' overrides around it."""
+    """One step: what it was (`keep`, `crop`, `settings` ...), and how things stood around it.
+
+    `settings_before`, `settings_after`: the project's own settings by name, where those changed.
+    """
 
     label: str
-    before: Overrides
-    after: Overrides
+    before: Overrides = field(default_factory=dict)
+    after: Overrides = field(default_factory=dict)
+    settings_before: Mapping[str, Any] | None = None
+    settings_after: Mapping[str, Any] | None = None
 
 
 class History:
@@ -50,8 +55,8 @@ class History:
                 "project_id": project_id,
                 "number": last + 1,
                 "label": change.label,
-                "before": _plain(change.before),
-                "after": _plain(change.after),
+                "before": _plain(change.before, change.settings_before),
+                "after": _plain(change.after, change.settings_after),
                 "undone": False,
             }
             connection.execute(_changes.insert().values(row))
@@ -68,7 +73,13 @@ class History:
                 return None
             this = ours & (_changes.c.number == row.number)
             connection.execute(_changes.update().where(this).values(undone=back))
-        return Change(row.label, _overrides(row.before), _overrides(row.after))
+        return Change(
+            row.label,
+            _overrides(row.before),
+            _overrides(row.after),
+            row.before["settings"],
+            row.after["settings"],
+        )
 
     def depth(self, project_id: str) -> tuple[int, int]:
         """How many changes can be undone, and how many done again."""
@@ -82,13 +93,14 @@ class History:
         connection.execute(_changes.delete().where(_changes.c.project_id == project_id))
 
 
-def _plain(overrides: Overrides) -> dict[str, Any]:
-    return {sha256: None if o is None else asdict(o) for sha256, o in overrides.items()}
+def _plain(overrides: Overrides, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    photos = {sha256: None if o is None else asdict(o) for sha256, o in overrides.items()}
+    return {"photos": photos, "settings": None if settings is None else dict(settings)}
 
 
 def _overrides(plain: Mapping[str, Any]) -> dict[str, Override | None]:
     result: dict[str, Override | None] = {}
-    for sha256, fields in plain.items():
+    for sha256, fields in plain["photos"].items():
         if fields is None:
             result[sha256] = None
         else:

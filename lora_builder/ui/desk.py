@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import secrets
 import shutil
@@ -19,6 +21,7 @@ from lora_builder.records import Event, Override, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS
+from lora_builder.ui.bench import Bench, Benches
 from lora_builder.ui.door import Signer
 from lora_builder.ui.intake import Intake
 from lora_builder.ui.stamps import MACHINE, STAGES_OF, fingerprints, marks
@@ -48,6 +51,7 @@ class Desk:
     jobs: Jobs
     local: bool
     signer: Signer = field(default_factory=Signer)
+    benches: Benches = field(default_factory=Benches)
 
     @property
     def intake(self) -> Intake:
@@ -77,12 +81,15 @@ class Desk:
 
     def set_settings(self, project: Project, changes: Mapping[str, Any]) -> Settings:
         """Remembers changed settings of the project. Raises BadSettings for values out of range."""
-        own = self.store.notes.read(project.id, SETTINGS) | {
-            name: value for name, value in changes.items() if name not in MACHINE
-        }
+        before = self.store.notes.read(project.id, SETTINGS)
+        own = before | {name: value for name, value in changes.items() if name not in MACHINE}
         settings = load(**(self.settings.model_dump() | own))
         plain = settings.model_dump(mode="json")
-        self.store.notes.write(project.id, SETTINGS, {name: plain[name] for name in own})
+        after = {name: plain[name] for name in own}
+        if after != before:
+            self.store.notes.write(project.id, SETTINGS, after)
+            change = Change("settings", settings_before=before, settings_after=after)
+            self.store.history.record(project.id, change)
         return settings
 
     # Runs
@@ -118,7 +125,14 @@ class Desk:
         if project is None:
             return dict.fromkeys(STEPS, "todo")
         made = self.store.notes.read(project.id, STAMPS)
-        return marks(made, _fingerprints(self.store, project, self.settings_of(project)))
+        return marks(made, current_stamps(self.store, project, self.settings_of(project)))
+
+    def bench(self, project: Project) -> Bench:
+        """The project's measured photos, ready to be judged again at once."""
+        job = self.jobs.latest(project.id)
+        snapshot = self.jobs.snapshot(job) if job else None
+        moment = f"{job} {snapshot.state.value if snapshot else ''}"
+        return self.benches.get(self.store, project, self.settings_of(project), moment)
 
     # What the user decides
 
@@ -139,26 +153,41 @@ class Desk:
         """Keeps, drops or (None) leaves to us these photos, whatever else was decided about them."""
         known = self.store.overrides(project.id)
         self.change(
-            project, "keep", {sha256: replace(known.get(sha256, Override()), keep=keep) for sha256 in sha256s}
+            project,
+            "keep",
+            {sha: replace(known.get(sha, Override()), keep=keep, prefer=False) for sha in sha256s},
         )
+
+    def prefer(self, project: Project, sha256s: Collection[str]) -> None:
+        """Of the photos that repeat each other these stay."""
+        known = self.store.overrides(project.id)
+        chosen = {sha: replace(known.get(sha, Override()), keep=None, prefer=True) for sha in sha256s}
+        self.change(project, "prefer", chosen)
 
     def undo(self, project: Project) -> Change | None:
         """Takes the newest change back; None where there is none."""
         change = self.store.history.step(project.id, back=True)
         if change is not None:
-            self._apply(project, change.before)
+            self._apply(project, change.before, change.settings_before)
         return change
 
     def redo(self, project: Project) -> Change | None:
         """Does the newest undone change again; None where there is none."""
         change = self.store.history.step(project.id, back=False)
         if change is not None:
-            self._apply(project, change.after)
+            self._apply(project, change.after, change.settings_after)
         return change
 
-    def _apply(self, project: Project, overrides: Mapping[str, Override | None]) -> None:
+    def _apply(
+        self,
+        project: Project,
+        overrides: Mapping[str, Override | None],
+        settings: Mapping[str, Any] | None,
+    ) -> None:
         for sha256, override in overrides.items():
             self.store.set_override(project.id, sha256, override)
+        if settings is not None:
+            self.store.notes.write(project.id, SETTINGS, settings)
 
     # Pictures and files
 
@@ -191,8 +220,14 @@ class Desk:
 def settings_of(settings: Settings, store: Store, project: Project) -> Settings:
     """The app's settings with the project's own on top. Raises BadSettings."""
     own = store.notes.read(project.id, SETTINGS)
-    own = {name: value for name, value in own.items() if name in Settings.model_fields}
-    return load(**(settings.model_dump() | own)) if own else settings
+    return _adjusted(settings, json.dumps(own, sort_keys=True)) if own else settings
+
+
+@functools.lru_cache(maxsize=256)
+def _adjusted(settings: Settings, own: str) -> Settings:
+    """Reading settings looks at the environment and files again, too slow for every click."""
+    known = {name: value for name, value in json.loads(own).items() if name in Settings.model_fields}
+    return load(**(settings.model_dump() | known))
 
 
 def stamped_run(
@@ -204,7 +239,7 @@ def stamped_run(
     cancelled: Any,
 ) -> Iterator[Event]:
     """`pipeline.run`, which also notes what each finished step was made of."""
-    now = _fingerprints(store, project, settings)
+    now = current_stamps(store, project, settings)
     seen: list[Stage] = []
     for event in pipeline.run(store, project, settings, stages=stages, cancelled=cancelled):
         if event.stage not in seen:
@@ -215,7 +250,8 @@ def stamped_run(
     store.notes.write(project.id, STAMPS, made)
 
 
-def _fingerprints(store: Store, project: Project, settings: Settings) -> dict[str, str]:
+def current_stamps(store: Store, project: Project, settings: Settings) -> dict[str, str]:
+    """What each step's result would be made of now."""
     photos = f"{project.input} {store.notes.read(project.id, 'photos').get('added', 0)}"
     written = {
         item: entry.text for item, entry in store.captions.all(project.id).items() if entry.author == USER

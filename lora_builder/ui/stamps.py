@@ -28,16 +28,17 @@ STAGES_OF: Mapping[str, tuple[Stage, ...]] = {
 MACHINE = frozenset(
     "data_dir database_url redis_url modelscope_token base_url focus_model tag_model fallback_model "
     "max_upload_mb max_image_pixels max_archive_files max_archive_mb photo_timeout_s workers "
+    "photo_memory_mb reserve_disk_mb "
     "preview_max_side preview_jpeg_quality insightface_root allow_download retention_hours".split()
 )
 """Settings of the machine, not of a project: no project may change them, and no result depends on them."""
 
 _STEP_OF: Mapping[str, tuple[str, ...]] = {
     "photos": ("analysis_", "face_model", "body_model", "background"),
-    "people": ("subject_", "references"),
-    "crop": ("image_format", "jpeg_quality", "focus_", "crop_", "mask_"),
+    "people": ("subject_", "references", "not_references"),
+    "crop": ("image_format", "jpeg_quality", "focus_", "crop_", "mask", "recipe", "extra_crops"),
     "caption": ("trigger", "class_word", "caption_", "tag_"),
-    "export": ("base_model", "export_", "layout", "push_", "repeats", "trainer"),
+    "export": ("base_model", "export_", "layout", "push_", "regularisation", "licence", "consent"),
 }
 """Beginnings of the names of each step's settings; what is in none belongs to choosing."""
 

@@ -20,16 +20,16 @@ def test_from_upload_to_download(visitor: Visitor, photos: list[Path], tmp_path:
     visitor.finish()
     visitor.run_everything()
     visitor.go("choose")
-    page.locator(".ldb-card.kept", has_text="portrait.png").wait_for()
-    page.locator(".ldb-card.dropped", has_text="copy.jpg").wait_for()
-    assert page.get_by_text("onerror=alert(1)").first.is_visible()
+    page.locator(".ldb-tile.kept", has_text="portrait.png").wait_for()
+    page.locator(".ldb-tile.dropped", has_text="copy.jpg").wait_for()
+    assert page.locator(".ldb-tile", has_text="onerror=alert(1)").is_visible()
     page.get_by_role("button", name="中文").click()
     page.get_by_role("button", name="一键完成").wait_for()
     page.set_viewport_size({"width": 390, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("window.innerWidth")
     page.reload()
     page.locator("#ldb-go-choose[aria-current=step]").wait_for()
-    page.locator(".ldb-card.kept", has_text="portrait.png").wait_for()
+    page.locator(".ldb-tile.kept", has_text="portrait.png").wait_for()
     visitor.go("export")
     with page.expect_download() as download:
         page.click("#ldb-zip")
@@ -41,5 +41,5 @@ def test_from_upload_to_download(visitor: Visitor, photos: list[Path], tmp_path:
     other.page.goto(page.url)
     other.page.locator("#ldb-go-photos").wait_for()
     assert other.page.locator(".ldb-list .name").count() == 0
-    assert other.page.locator(".ldb-card").count() == 0
+    assert other.page.locator(".ldb-tile").count() == 0
     other.context.close()

@@ -1,28 +1,40 @@
-"""Choose: what is kept, what is left out, and why."""
+"""Choose: kept and left out side by side, why, and every threshold to move while one looks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from lora_builder.explain import title
-from lora_builder.ui import presenters
-from lora_builder.ui.presenters import text
-from lora_builder.ui.steps import Updates, View
-from lora_builder.ui.texts import tr
+from lora_builder.explain import printable, title
+from lora_builder.records import Override, Reason, Verdict
+from lora_builder.ui.bench import Bench
+from lora_builder.ui.static import script
+from lora_builder.ui.steps import Updates, View, place
+from lora_builder.ui.texts import words_for
+from lora_builder.ui.verdicts import Editions, controls, panel, rows_of, story, tuned
 
 if TYPE_CHECKING:
     from lora_builder.ui.shell import Shell
 
 
 class Choose:
-    """Kept and dropped photos."""
+    """One component that draws itself; the server says only what changed."""
 
     name = "choose"
 
     def build(self, shell: Shell) -> None:
-        self.grid = gr.HTML(elem_id="ldb-choose-grid")
+        self.editions = Editions()
+        served = (self.load, self.regroup, self.story, self.tune, self.decide, self.undo)
+        self.grid = gr.HTML(
+            {},
+            html_template='<div class="ldb-choose"></div>',
+            js_on_load=script("tiles.js", "zoom.js", "choose.js"),
+            server_functions=[shell.serve(function) for function in served],
+            apply_default_css=False,
+            elem_id="ldb-choose-grid",
+        )
 
     def outputs(self) -> list[Any]:
         return [self.grid]
@@ -31,20 +43,85 @@ class Choose:
         return {}
 
     def show(self, view: View) -> Updates:
-        decisions = view.desk.store.decisions(view.theirs.id) if view.project else []
-        if not decisions:
-            return {self.grid: presenters.empty(tr("nothing_yet", view.language))}
-        cards = "".join(
-            f'<li class="ldb-card {decision.verdict}">'
-            f'<img src="{view.picture(decision.sha256)}" loading="lazy" '
-            f'alt="{text(presenters.name_of(decision))}"><p class="name">{text(decision.source)}</p>'
-            f'<p><span class="badge">{text(title(decision.reason, view.language))}</span></p>'
-            f'<p class="why">{text(presenters.sentence(decision, view.language))}</p></li>'
-            for decision in sorted(decisions, key=lambda d: (d.verdict != "kept", d.source))
-        )
-        kept = sum(decision.verdict == "kept" for decision in decisions)
-        total = tr("kept_of", view.language, kept=kept, total=len(decisions))
-        return {self.grid: f'{presenters.heading(total)}<ul class="ldb-cards">{cards}</ul>'}
+        words = words_for("choose_", view.language) | words_for("cover_", view.language)
+        reasons = [title(reason, view.language) for reason in Reason]
+        value = {**place(view), "words": words, "reasons": reasons, "busy": view.busy}
+        # A job that ended may have read other photos: the page then asks for all of them again.
+        value["moment"] = view.desk.jobs.latest(view.theirs.id) if view.project else None
+        return {self.grid: value}
 
     def wire(self, shell: Shell) -> None:
-        pass
+        shell.on(self.grid.changed, lambda view: {}, [], [])
+
+    # Called by the script
+
+    def load(self, view: View, data: dict[str, Any]) -> Any:
+        """All photos and verdicts: what the page draws first."""
+        bench = view.desk.bench(view.theirs)
+        verdicts, overrides = self._judged(view, bench, {})
+        photos = [
+            [printable(photo.source.name), photo.sha256, view.picture(photo.sha256)] for photo in bench.photos
+        ]
+        return {
+            "photos": photos,
+            "problems": [[printable(name), f"{p.message} {p.remedy}".strip()] for name, p in bench.problems],
+            "controls": controls(view.settings, view.language),
+            "panel": panel(bench, verdicts, view.language),
+            "depth": view.desk.store.history.depth(view.theirs.id),
+            **self.editions.since(None, rows_of(bench, verdicts, overrides)),
+        }
+
+    def regroup(self, view: View, data: dict[str, Any]) -> Any:
+        """What changes with these settings, which are not kept: a slider is on its way."""
+        bench = view.desk.bench(view.theirs)
+        verdicts, overrides = self._judged(view, bench, tuned(data.get("settings")))
+        return self.editions.since(data.get("edition"), rows_of(bench, verdicts, overrides))
+
+    def story(self, view: View, data: dict[str, Any]) -> Any:
+        """One photo in words and figures, with the pictures to look at."""
+        bench = view.desk.bench(view.theirs)
+        at = data.get("photo")
+        if not isinstance(at, int) or not 0 <= at < len(bench.photos):
+            return {}
+        verdict = self._judged(view, bench, tuned(data.get("settings")))[0][at]
+        return {**story(bench, verdict, view.language), "picture": view.preview(verdict.photo.sha256)}
+
+    def tune(self, view: View, data: dict[str, Any]) -> Any:
+        """Keeps settings: the slider was let go."""
+        view.desk.set_settings(view.theirs, tuned(data.get("settings")))
+        return self._now(view, data)
+
+    def decide(self, view: View, data: dict[str, Any]) -> Any:
+        """The user's word on some photos: `keep` true, false or null (automatic), or `prefer`."""
+        bench = view.desk.bench(view.theirs)
+        wanted = [at for at in data.get("photos", []) if isinstance(at, int) and 0 <= at < len(bench.photos)]
+        sha256s = sorted({bench.photos[at].sha256 for at in wanted})
+        if data.get("prefer"):
+            view.desk.prefer(view.theirs, sha256s)
+        else:
+            keep = data.get("keep")
+            view.desk.keep(view.theirs, sha256s, keep if isinstance(keep, bool) else None)
+        return self._now(view, data)
+
+    def undo(self, view: View, data: dict[str, Any]) -> Any:
+        """Takes the newest change back, or (`redo`) does it again."""
+        step = view.desk.redo if data.get("redo") else view.desk.undo
+        change = step(view.theirs)
+        return {**self._now(view, data), "label": change.label if change else None}
+
+    def _now(self, view: View, data: dict[str, Any]) -> dict[str, Any]:
+        bench = view.desk.bench(view.theirs)
+        verdicts, overrides = self._judged(view, bench, {})
+        return {
+            **self.editions.since(data.get("edition"), rows_of(bench, verdicts, overrides)),
+            "controls": controls(view.settings, view.language),
+            "panel": panel(bench, verdicts, view.language),
+            "depth": view.desk.store.history.depth(view.theirs.id),
+        }
+
+    def _judged(
+        self, view: View, bench: Bench, changes: Mapping[str, Any]
+    ) -> tuple[list[Verdict], Mapping[str, Override]]:
+        settings = view.settings.model_copy(update=dict(changes))
+        overrides = view.desk.store.overrides(view.theirs.id)
+        return bench.judge(settings, overrides), overrides

@@ -1,0 +1,124 @@
+"""A project's measured photos, laid out once and judged as often as a slider moves.
+
+Nothing is measured here, and no rule of judgement is: `decide` is called with the evidence of the
+first call, as the pipeline does.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_builder import measure
+from lora_builder.decide import Evidence, decide, gather
+from lora_builder.export.report import PhotoFacts
+from lora_builder.models import calibration
+from lora_builder.records import Floats, Look, Measurement, Override, Photo, Rejected, Verdict
+from lora_builder.settings import Settings
+from lora_builder.store import Project, Store
+
+MOST = 4
+"""Projects on benches at a time; one of 5,000 photos takes about 60 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """The photos of one project, those not measured yet left out.
+
+    `photos` are sorted by source name; their positions are the ids that a page knows them by.
+    `problems`: files that no photo can be had of. `looks` by SHA-256.
+    """
+
+    photos: tuple[Photo, ...]
+    problems: tuple[tuple[str, Rejected], ...]
+    looks: Mapping[str, Look]
+    evidence: Evidence
+    references: Sequence[Floats]
+    others: Sequence[Floats]
+
+    def judge(self, settings: Settings, overrides: Mapping[str, Override]) -> list[Verdict]:
+        """A verdict a photo, in their order."""
+        return decide(
+            self.photos,
+            self.looks,
+            settings,
+            calibration(settings),
+            overrides,
+            self.references,
+            self.others,
+            self.evidence,
+        )
+
+    def facts(self, verdict: Verdict) -> PhotoFacts | None:
+        """What coverage counts of a photo; None for one that cannot be read."""
+        look = self.looks[verdict.photo.sha256]
+        if not isinstance(look, Measurement):
+            return None
+        face = look.faces[verdict.subject] if verdict.subject is not None else None
+        return PhotoFacts(
+            shot=measure.shot(look, verdict.subject),
+            yaw=face.pose.yaw if face else None,
+            smile=face.smile if face else None,
+            brightness=look.exposure.brightness,
+        )
+
+
+class Benches:
+    """The benches in use, the least recently used one cleared away first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: OrderedDict[tuple[object, ...], Bench] = OrderedDict()
+        self._making: dict[str, threading.Lock] = {}
+
+    def get(self, store: Store, project: Project, settings: Settings, moment: str) -> Bench:
+        """The project's bench; `moment` changes when its photos may have."""
+        key = (
+            project.id,
+            moment,
+            measure.recipe(settings),
+            settings.references,
+            settings.not_references,
+        )
+        with self._lock:
+            making = self._making.setdefault(project.id, threading.Lock())
+        with making:  # Two pages of one project wait for one bench.
+            with self._lock:
+                if key in self._made:
+                    self._made.move_to_end(key)
+                    return self._made[key]
+            bench = _laid_out(store, project, settings)
+            with self._lock:
+                for old in [known for known in self._made if known[0] == project.id]:
+                    del self._made[old]
+                self._made[key] = bench
+                while len(self._made) > MOST:
+                    self._making.pop(str(self._made.popitem(last=False)[0][0]), None)
+        return bench
+
+
+def _laid_out(store: Store, project: Project, settings: Settings) -> Bench:
+    photos, problems = store.photos(project.id)
+    looks = store.looks({photo.sha256 for photo in photos}, measure.recipe(settings))
+    measured = tuple(photo for photo in photos if photo.sha256 in looks)
+    return Bench(
+        measured,
+        tuple(problems),
+        looks,
+        gather(measured, looks),
+        [_embedding(path, _stamp(path), settings) for path in settings.references],
+        [_embedding(path, _stamp(path), settings) for path in settings.not_references],
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _embedding(path: Path, stamp: int, settings: Settings) -> Floats:
+    return measure.reference(path, settings)
+
+
+def _stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0

@@ -1,0 +1,213 @@
+"""What the step Choose sends to its page: verdicts as short rows, only those that changed, and words."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from lora_builder.explain import detail, printable, title
+from lora_builder.export.report import advice, coverage_of
+from lora_builder.records import Measurement, Override, Reason, Verdict
+from lora_builder.settings import Settings
+from lora_builder.ui.bench import Bench
+from lora_builder.ui.texts import tr
+
+REASONS = tuple(reason.value for reason in Reason)
+"""The reasons by the number that stands for them in a row."""
+
+Row: TypeAlias = tuple[int, int, int, int]
+"""Kept (1) or not, number of the reason, position of the photo it repeats or -1, and what the user
+said: -1 nothing, 0 drop, 1 keep, 2 prefer it over its copies."""
+
+REMEMBERED = 64
+"""Verdicts that pages may build on; a page whose own are forgotten gets all of them again."""
+
+FIGURES = (
+    "subject_similarity", "picture_ssim", "hash_distance", "face_similarity", "face_ssim", "pose_similarity",
+    "seconds_apart", "width", "height", "face_sharpness", "sharpness", "face_brightness", "brightness", "yaw",
+)  # fmt: skip
+"""The figures of a verdict that have a name for people, in order; the others keep their own name."""
+
+
+class Editions:
+    """The rows that each page has, so that the next answer can be only the difference."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[str, list[Row]] = OrderedDict()
+
+    def since(self, edition: Any, rows: list[Row]) -> dict[str, Any]:
+        """`edition`: the name of these rows; `changed`: [position, *row] since the page's edition."""
+        name = secrets.token_urlsafe(8)
+        with self._lock:
+            old = self._rows.get(edition, []) if isinstance(edition, str) else []
+            self._rows[name] = rows
+            while len(self._rows) > REMEMBERED:
+                self._rows.popitem(last=False)
+        same = len(old) == len(rows)
+        changed = [[i, *row] for i, row in enumerate(rows) if not same or row != old[i]]
+        return {"edition": name, "changed": changed}
+
+
+def rows_of(bench: Bench, verdicts: Sequence[Verdict], overrides: Mapping[str, Override]) -> list[Row]:
+    """A row a photo."""
+    number = {reason: i for i, reason in enumerate(Reason)}
+    place = {photo.source.name: i for i, photo in enumerate(bench.photos)}
+    nothing = Override()
+    rows = []
+    for verdict in verdicts:
+        own = overrides.get(verdict.photo.sha256, nothing)
+        said = 2 if own.prefer else -1 if own.keep is None else int(own.keep)
+        other = place.get(verdict.because_of, -1) if verdict.because_of else -1
+        rows.append((int(verdict.kept), number[verdict.reason], other, said))
+    return rows
+
+
+def panel(bench: Bench, verdicts: Sequence[Verdict], language: str) -> dict[str, Any]:
+    """Coverage of the kept photos, with advice."""
+    kept = [facts for verdict in verdicts if verdict.kept and (facts := bench.facts(verdict)) is not None]
+    groups = [
+        {
+            "name": tr(f"cover_{group.lower()}", language),
+            "rows": [[tr(f"cover_{kind}", language), count] for kind, count in _ordered(group, counts)],
+        }
+        for group, counts in coverage_of(kept).items()
+    ]
+    return {"kept": len(kept), "groups": groups, "advice": advice(kept)}
+
+
+_CLASSES: Mapping[str, tuple[str, ...]] = {
+    "Framing": ("face", "bust", "body"),
+    "View": ("profile_left", "left", "front", "right", "profile_right"),
+    "Expression": ("smiling", "neutral"),
+    "Light": ("dark", "normal", "bright"),
+}
+"""The classes that are shown even where no photo is in them."""
+
+
+def _ordered(group: str, counts: Counter[str]) -> list[tuple[str, int]]:
+    named = _CLASSES.get(group, ())
+    return [(kind, counts[kind]) for kind in (*named, *(k for k in sorted(counts) if k not in named))]
+
+
+def story(bench: Bench, verdict: Verdict, language: str) -> dict[str, Any]:
+    """One photo in words and figures."""
+    look = bench.looks[verdict.photo.sha256]
+    size = [look.width, look.height] if isinstance(look, Measurement) else None
+    known = [name for name in FIGURES if name in verdict.scores]
+    names = known + sorted(name for name in verdict.scores if name not in known and name != "keep")
+    figures = [
+        [tr(f"figure_{name}", language) if name in FIGURES else name.replace("_", " "), _short(value)]
+        for name in names
+        if math.isfinite(value := verdict.scores[name]) and name not in ("width", "height")
+    ]
+    return {
+        "name": printable(verdict.photo.source.name),
+        "title": title(verdict.reason, language),
+        "why": detail(verdict, language),
+        "size": size,
+        "figures": figures,
+        "warnings": list(look.warnings) if isinstance(look, Measurement) else [],
+    }
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+SLIDERS: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = (
+    (
+        "repeats",
+        (
+            ("keep_per_cluster", 1),
+            ("phash_threshold", 1),
+            ("near_ssim_th", 0.01),
+            ("face_sim_th1", 0.01),
+            ("face_sim_th2", 0.01),
+            ("face_ssim_th1", 0.01),
+            ("face_ssim_th2", 0.01),
+            ("pose_sim_th", 0.01),
+            ("bbox_tol_c", 0.01),
+            ("bbox_tol_wh", 0.01),
+        ),
+    ),
+    (
+        "quality",
+        (("min_face_sharpness", 0.01), ("min_brightness", 0.01), ("max_brightness", 0.01)),
+    ),
+    ("number", (("target_count", 1),)),
+)
+"""Groups of sliders, each a setting and its step; the ranges are those of `Settings`."""
+
+TOPS: Mapping[str, float] = {"min_face_sharpness": 2.0, "target_count": 200, "keep_per_cluster": 10}
+"""Ends of sliders whose setting has no limit of its own, or one too far away to be of use."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "several_people": ("drop", "keep"),
+    "back_views": ("drop", "keep"),
+    "small_photos": ("drop", "keep"),
+}
+"""Settings of choosing with few values."""
+
+
+def controls(settings: Settings, language: str) -> list[dict[str, Any]]:
+    """The sliders and choices with ranges, values, and their meaning in words."""
+    groups = []
+    for group, sliders in SLIDERS:
+        rows: list[dict[str, Any]] = []
+        for name, step in sliders:
+            low, high = _range(name)
+            rows.append(
+                {
+                    "name": name,
+                    "label": tr(f"set_{name}", language),
+                    "info": tr(f"set_{name}_info", language),
+                    "min": low,
+                    "max": TOPS.get(name, high),
+                    "step": step,
+                    "value": getattr(settings, name),
+                    "default": Settings.model_fields[name].default,
+                }
+            )
+        groups.append({"title": tr(f"set_{group}", language), "rows": rows})
+    choices = [
+        {
+            "name": name,
+            "label": tr(f"set_{name}", language),
+            "info": tr(f"set_{name}_info", language),
+            "options": [[value, tr(f"set_{value}", language)] for value in values],
+            "value": getattr(settings, name),
+            "default": Settings.model_fields[name].default,
+        }
+        for name, values in CHOICES.items()
+        if getattr(settings, name) in values
+    ]
+    return [*groups, {"title": tr("set_people", language), "rows": choices}]
+
+
+def _range(name: str) -> tuple[float, float]:
+    low, high = 0.0, 1.0
+    for rule in Settings.model_fields[name].metadata:
+        low = getattr(rule, "ge", low)
+        high = getattr(rule, "le", high)
+    return low, high
+
+
+def tuned(changes: Any) -> dict[str, Any]:
+    """Of what a page sent, the settings that it may change, with values within their range."""
+    if not isinstance(changes, dict):
+        return {}
+    sliders = {name: step for _, group in SLIDERS for name, step in group}
+    good: dict[str, Any] = {}
+    for name, value in changes.items():
+        if value in CHOICES.get(name, ()):
+            good[name] = value
+        elif name in sliders and isinstance(value, int | float) and math.isfinite(value):
+            low, high = _range(name)
+            inside = min(max(value, low), TOPS.get(name, high))
+            good[name] = round(inside) if sliders[name] == 1 else inside
+    return good
