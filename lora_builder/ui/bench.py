@@ -6,12 +6,10 @@ first call, as the pipeline does.
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lora_builder import measure
 from lora_builder.decide import Evidence, decide, gather
@@ -110,15 +108,6 @@ def _laid_out(store: Store, project: Project, settings: Settings) -> Bench:
         tuple(problems),
         looks,
         gather(measured, looks),
-        [_embedding(path, _stamp(path), settings) for path in settings.references],
-        [_embedding(path, _stamp(path), settings) for path in settings.not_references],
+        [measure.reference(path, settings) for path in settings.references],
+        [measure.reference(path, settings) for path in settings.not_references],
     )
-
-
-@functools.lru_cache(maxsize=64)
-def _embedding(path: Path, stamp: int, settings: Settings) -> Floats:
-    return measure.reference(path, settings)
-
-
-def _stamp(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.exists() else 0

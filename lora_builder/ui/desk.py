@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import secrets
@@ -33,6 +32,9 @@ DOWNLOADS = "downloads"
 
 FALLBACK_NAME = "dataset"
 
+REMEMBERED = 256
+"""Settings of projects that are kept ready."""
+
 ALONE = 1
 """Priority of one step done again: it is short, and whole runs can wait for it."""
 
@@ -52,6 +54,7 @@ class Desk:
     local: bool
     signer: Signer = field(default_factory=Signer)
     benches: Benches = field(default_factory=Benches)
+    _known: dict[str, Settings] = field(default_factory=dict, repr=False)
 
     @property
     def intake(self) -> Intake:
@@ -77,7 +80,13 @@ class Desk:
 
     def settings_of(self, project: Project) -> Settings:
         """The app's settings with the project's own on top. Raises BadSettings."""
-        return settings_of(self.settings, self.store, project)
+        # Reading settings looks at the environment and files again: too slow for every click.
+        own = json.dumps(self.store.notes.read(project.id, SETTINGS), sort_keys=True)
+        if own not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[own] = settings_of(self.settings, self.store, project)
+        return self._known[own]
 
     def set_settings(self, project: Project, changes: Mapping[str, Any]) -> Settings:
         """Remembers changed settings of the project. Raises BadSettings for values out of range."""
@@ -220,14 +229,8 @@ class Desk:
 def settings_of(settings: Settings, store: Store, project: Project) -> Settings:
     """The app's settings with the project's own on top. Raises BadSettings."""
     own = store.notes.read(project.id, SETTINGS)
-    return _adjusted(settings, json.dumps(own, sort_keys=True)) if own else settings
-
-
-@functools.lru_cache(maxsize=256)
-def _adjusted(settings: Settings, own: str) -> Settings:
-    """Reading settings looks at the environment and files again, too slow for every click."""
-    known = {name: value for name, value in json.loads(own).items() if name in Settings.model_fields}
-    return load(**(settings.model_dump() | known))
+    known = {name: value for name, value in own.items() if name in Settings.model_fields}
+    return load(**(settings.model_dump() | known)) if known else settings
 
 
 def stamped_run(
