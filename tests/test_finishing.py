@@ -14,6 +14,7 @@ from lora_builder import edits, masks
 from lora_builder.crop import crop_task, cut, in_crop
 from lora_builder.errors import BadSettings
 from lora_builder.focus import more_frames, users_crop
+from lora_builder.ingest import identify
 from lora_builder.records import Box, Crop, Edits, ExtraCrop, Photo, Source
 from lora_builder.settings import Settings, load
 from lora_builder.store import Store
@@ -159,7 +160,8 @@ def test_the_file_is_named_by_everything_that_made_it(
     """Other edits are another file; the same edits are the same bytes; the mask lies beside it."""
     source = tmp_path / "photo.png"
     portrait.save(source)
-    photo = Photo(Source("photo.png", source), "ab", 1)
+    photo = identify(Source("photo.png", source), settings)
+    assert isinstance(photo, Photo)
     crop = Crop(Box(100, 0, 400, 400), 400, 400)
     masked = settings.model_copy(update={"mask": "head"})
     tasks = [

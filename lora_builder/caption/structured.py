@@ -93,7 +93,7 @@ def read_json(text: str) -> Any:
             return value
     try:
         value = ast.literal_eval(body)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
