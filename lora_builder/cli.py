@@ -56,6 +56,11 @@ Resolution = Annotated[int | None, typer.Option(help="Side of the square crops, 
 Target = Annotated[int | None, typer.Option(help="Keep at most this many photos.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; 0: one per core.")]
 FaceModel = Annotated[str | None, typer.Option(help="Face model by name; see `models`.")]
+LayoutNames = Annotated[
+    list[str] | None, typer.Option("--layout", help="Trainer's layout; several times for several.")
+]
+BaseModel = Annotated[str | None, typer.Option(help="Base model to train: sdxl, flux, qwen-image, ...")]
+Mask = Annotated[str | None, typer.Option(help="Training masks: none, subject, head, face.")]
 Reference = Annotated[list[Path] | None, typer.Option(help="Photo of the subject; up to five.")]
 
 
@@ -85,12 +90,15 @@ def run_all(
     workers: Workers = None,
     face_model: FaceModel = None,
     reference: Reference = None,
+    layout: LayoutNames = None,
+    base_model: BaseModel = None,
+    mask: Mask = None,
     set: Set = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Build the datasets: measure, decide, crop, caption and pack every project of the input."""
-    settings = _settings(
+    settings = read_settings(
         set,
         trigger=trigger,
         class_word=class_word,
@@ -99,8 +107,11 @@ def run_all(
         workers=workers,
         face_model=face_model,
         references=tuple(reference) if reference else None,
+        layouts=tuple(layout) if layout else None,
+        base_model=base_model,
+        mask=mask,
     )
-    _build(settings, input, output, pipeline.ALL, single, dry_run, json, verbose)
+    build(settings, input, output, pipeline.ALL, single, dry_run, json, verbose)
 
 
 @app.command()
@@ -113,12 +124,12 @@ def prepare(
     verbose: Verbose = False,
 ) -> None:
     """Read, measure and decide; write nothing but what is known."""
-    _build(_settings(set), input, output, (Stage.INGEST, Stage.DECIDE), single, False, json, verbose)
+    build(read_settings(set), input, output, (Stage.INGEST, Stage.DECIDE), single, False, json, verbose)
 
 
 def _stage_command(stage: Stage, help: str) -> None:
     def command(output: Output, set: Set = None, json: Json = False, verbose: Verbose = False) -> None:
-        _build(_settings(set), None, output, (stage,), False, False, json, verbose)
+        build(read_settings(set), None, output, (stage,), False, False, json, verbose)
 
     app.command(stage.value, help=help)(command)
 
@@ -147,8 +158,8 @@ def models(json: Json = False) -> None:
 @app.command()
 def config(set: Set = None, json: Json = False) -> None:
     """Print every setting, its value, and where the value comes from."""
-    arguments = _parse(set)
-    settings = _settings(set)
+    arguments = parse_pairs(set)
+    settings = read_settings(set)
     where = origins(arguments)
     rows = [
         {"name": name, "value": str(getattr(settings, name)), "from": where[name], "help": info.description}
@@ -179,6 +190,8 @@ def version() -> None:
 
 def main() -> None:
     """Entry point: errors of the user's world become one plain line and an exit code."""
+    from lora_builder import cli_export  # noqa: F401  (its commands join `app`)
+
     try:
         app(standalone_mode=True)
     except BadSettings as error:
@@ -189,7 +202,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _parse(pairs: Sequence[str] | None) -> dict[str, Any]:
+def parse_pairs(pairs: Sequence[str] | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
@@ -200,11 +213,13 @@ def _parse(pairs: Sequence[str] | None) -> dict[str, Any]:
     return arguments
 
 
-def _settings(pairs: Sequence[str] | None, **flags: Any) -> Settings:
-    return load(**{**_parse(pairs), **{name: value for name, value in flags.items() if value is not None}})
+def read_settings(pairs: Sequence[str] | None, **flags: Any) -> Settings:
+    return load(
+        **{**parse_pairs(pairs), **{name: value for name, value in flags.items() if value is not None}}
+    )
 
 
-def _build(
+def build(
     settings: Settings,
     input: Path | None,
     output: Path,

@@ -139,21 +139,26 @@ class _Package:
 def read_project(folder: Path) -> list[TrainingImage]:
     """The training images that the last run left in a project's folder, for `plan` and `write_layouts`.
 
-    Masks are not among them: they live with the layouts. Raises BadInput where there was no run.
+    Raises BadInput where there was no run.
     """
     images = []
     manifest = _Package(folder).manifest()
-    suffixes = {Path(file["path"]).stem: Path(file["path"]) for file in manifest["files"]
-                if Path(file["path"]).suffix in PICTURES}  # fmt: skip
+    pictures = [Path(file["path"]) for file in manifest["files"] if file["path"].endswith(PICTURES)]
+    suffixes = {path.stem: path for path in pictures if not is_mask(path.as_posix())}
     for record in manifest["images"]:
         name, crop, face = read_image(record)
         images.append(
             TrainingImage(
                 name, folder / suffixes[name], record["caption"], record["caption_by"], record["photo"],
-                crop, record["edits"], face,
+                crop, record["edits"], face, folder / "masks" / f"{name}.png" if record["masked"] else None,
             )
         )  # fmt: skip
     return images
+
+
+def project_settings(folder: Path) -> dict[str, Any]:
+    """The settings that the project's last run was made with, as JSON values. Raises BadInput."""
+    return dict(_Package(folder).manifest()["settings"])
 
 
 def verify(path: Path, seen: Callable[[int, int], None] = lambda done, total: None) -> Checked:

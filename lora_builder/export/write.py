@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lora_builder.errors import BadSettings
 from lora_builder.export.classes import class_images
 from lora_builder.export.images import TrainingImage
 from lora_builder.export.layouts import Entry, Layout, Material, chosen
-from lora_builder.export.layouts.interface import ClassImage
+from lora_builder.export.layouts.interface import ClassImage, masks
 from lora_builder.export.manifest import Written, package_manifest
 from lora_builder.export.package import build_dataset, write_project_manifest
 from lora_builder.export.package import write_zip as write_zip_package
 from lora_builder.export.plan import ExportPlan, plan
-from lora_builder.export.writer import Digests, write_folder, write_zip
+from lora_builder.export.writer import Digests, remove_folder, write_folder, write_zip
 from lora_builder.records import Decision
 from lora_builder.settings import Settings
 
 EXPORTS = "exports"
+
+MASKS = "masks"
+"""Folder in a project's folder for training masks, by the names of dataset/."""
 
 CLASS_CACHE = ".cache/classes"
 """Folder in a project's folder for class pictures, ready to copy."""
@@ -41,14 +45,38 @@ def write_exports(
     """
     digests = Digests()
     layouts = bool(settings.layouts and images)
-    classes = class_images(folder / CLASS_CACHE, settings) if layouts else []
+    classes = class_pictures(folder, settings) if layouts else []
     if layouts:
         refuse(plan(images, settings, classes))
     files = build_dataset(folder, images, settings, digests)
+    files += _write_masks(folder, images, decisions, settings, digests)
     write_zip_package(folder, images, settings, decisions, digests)
     if layouts:
         write_layouts(folder, images, decisions, settings, classes, digests)
     write_project_manifest(folder, images, files, decisions, settings)
+
+
+def _write_masks(
+    folder: Path,
+    images: Sequence[TrainingImage],
+    decisions: Sequence[Decision],
+    settings: Settings,
+    digests: Digests,
+) -> list[Written]:
+    """masks/ beside dataset/, where there are masks; one of an earlier run goes."""
+    material = Material(images, settings)
+    if not material.masked:
+        remove_folder(folder / MASKS)
+        return []
+    finish = functools.partial(_manifest, MASKS, material, decisions)
+    entries = (Entry(Path(entry.path).name, entry.content) for entry in masks(material, MASKS))
+    written = write_folder(folder / MASKS, entries, digests, finish)
+    return [replace(file, path=f"{MASKS}/{file.path}") for file in written]
+
+
+def class_pictures(folder: Path, settings: Settings) -> list[ClassImage]:
+    """The class pictures of `settings.regularisation`, made ready in the project's folder."""
+    return class_images(folder / CLASS_CACHE, settings)
 
 
 def write_layouts(

@@ -76,6 +76,15 @@ def write_folder(target: Path, entries: Iterable[Entry], digests: Digests, finis
     return written
 
 
+def remove_folder(target: Path) -> None:
+    """Takes a former export away; what is not ours in it is kept as `target.yours-1`."""
+    if (target / MANIFEST).is_file():
+        with writing_to(target.parent):
+            old = target.with_name(f".{target.name}.old")
+            target.replace(old)
+            _discard(old, target)
+
+
 def write_zip(target: Path, entries: Iterable[Entry], digests: Digests, finish: Finish) -> list[Written]:
     """Writes the entries and their manifest as a ZIP; the same entries always give the same bytes.
 

@@ -1,0 +1,166 @@
+"""The commands about packages: `layouts`, `export`, `verify`, `diff`, `push`."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from lora_builder.cli import BaseModel, Json, LayoutNames, Output, Set, app, out, parse_pairs, read_settings
+from lora_builder.errors import BadInput
+from lora_builder.export import packages
+from lora_builder.export.layouts import LAYOUTS
+from lora_builder.export.plan import ExportPlan, plan
+from lora_builder.export.write import class_pictures, write_layouts
+from lora_builder.files import locked
+from lora_builder.settings import Settings, load, origins
+from lora_builder.store import Project, Store
+
+Package = Annotated[Path, typer.Argument(help="Folder or ZIP of an export, or a project's folder.")]
+
+TOKEN = "HF_TOKEN"
+"""Environment variable with the Hub's token: the only place that it is read from."""
+
+
+@app.command()
+def layouts(json: Json = False) -> None:
+    """List the trainers' layouts, the base models they train, and whether they take masks."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": layout.name,
+            "for": layout.title,
+            "base_models": list(layout.bases) or ["any"],
+            "masks": layout.masks,
+            "class_pictures": layout.classes,
+        }
+        for layout in LAYOUTS.values()
+    ]
+    if json:
+        _print_json(rows)
+        return
+    table = Table("name", "for", "base models", "masks", "class pictures", box=None)
+    for row in rows:
+        flags = ("yes" if row[name] else "no" for name in ("masks", "class_pictures"))
+        table.add_row(row["name"], row["for"], ", ".join(row["base_models"]), *flags)
+    out.print(table)
+
+
+@app.command()
+def export(
+    output: Output,
+    layout: LayoutNames = None,
+    base_model: BaseModel = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be written, and write nothing.")] = False,
+    set: Set = None,
+    json: Json = False,
+) -> None:
+    """Write the layouts of the projects built in OUTPUT, into SUBJECT/exports/."""
+    given = {"layouts": tuple(layout) if layout else None, "base_model": base_model}
+    settings = read_settings(set, **given)
+    if not settings.layouts:
+        raise BadInput("No layout is named.", "Give --layout NAME, as often as you like; see `layouts`.")
+    made: dict[str, Any] = {}
+    with Store(settings.database) as store:
+        for project in known_projects(store, output):
+            # What the run was made with holds, unless it is said otherwise here.
+            ran_with = as_it_ran(project.folder, set, given)
+            with locked(project.folder):
+                images = packages.read_project(project.folder)
+                classes = class_pictures(project.folder, ran_with)
+                if dry_run:
+                    made[project.name] = plan(images, ran_with, classes)
+                    continue
+                decisions = store.decisions(project.id)
+                made[project.name] = write_layouts(project.folder, images, decisions, ran_with, classes)
+    if dry_run:
+        _show_plans(made, json)
+    elif json:
+        _print_json({name: [str(path) for path in paths] for name, paths in made.items()})
+    else:
+        for path in (path for paths in made.values() for path in paths):
+            out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def verify(package: Package, json: Json = False) -> None:
+    """Check a package: nothing missing, changed, empty or telling; exit code 1 where something is."""
+    found = packages.verify(package)
+    if json:
+        _print_json(asdict(found))
+    else:
+        for fault in found.faults:
+            out.print(f"{fault.path}: {fault.message}", highlight=False, markup=False, soft_wrap=True)
+        state = f"{len(found.faults)} faults" if found.faults else "everything is as it was written"
+        out.print(f"{found.layout}: {found.files} files, {found.images} pictures: {state}.", markup=False)
+    if found.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(one: Package, other: Package, json: Json = False) -> None:
+    """Say what changed between two packages: pictures, crops, edits, captions, settings, reasons."""
+    found = packages.diff(one, other)
+    if json:
+        _print_json(asdict(found))
+        return
+    if found.same:
+        out.print("The two packages hold the same.")
+        return
+    for name, values in asdict(found).items():
+        if not values:
+            continue
+        out.print(f"[bold]{name}[/]: {len(values)}")
+        for value in values:
+            text = " -> ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+            out.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def known_projects(store: Store, output: Path) -> list[Project]:
+    """The projects built in OUTPUT, or the one whose folder it is. Raises BadInput."""
+    below = output.resolve()
+    found = [p for p in store.projects() if p.folder == below or below in p.folder.parents]
+    if not found:
+        raise BadInput(f"No project is known in {output}.", "Run `run-all` first.")
+    return found
+
+
+def as_it_ran(folder: Path, pairs: list[str] | None, given: dict[str, Any]) -> Settings:
+    """The settings of the project's last run, under those that are given now, whatever the source."""
+    arguments = {name: value for name, value in given.items() if value is not None} | parse_pairs(pairs)
+    where = origins(arguments)
+    before = {
+        name: value
+        for name, value in packages.project_settings(folder).items()
+        if where.get(name) == "default" and name not in ("references", "not_references")
+    }
+    return load(**(before | arguments))
+
+
+def _show_plans(plans: dict[str, ExportPlan], as_json: bool) -> None:
+    if as_json:
+        _print_json({name: asdict(found) for name, found in plans.items()})
+        return
+    for name, found in plans.items():
+        out.print(f"[bold]{name}[/]: {found.images} pictures")
+        _show_plan(found)
+
+
+def _show_plan(found: ExportPlan) -> None:
+    table = Table("layout", "files", "MiB", "repeats", "steps", "buckets", box=None)
+    for layout in found.layouts:
+        buckets = ", ".join(f"{w}x{h}: {n}" for (w, h), n in layout.buckets) or "as they are"
+        size = f"{layout.bytes / 2**20:.1f}"
+        table.add_row(layout.name, str(layout.files), size, str(layout.repeats), str(layout.steps), buckets)
+    out.print(table)
+    for problem in (*found.problems, *(p for layout in found.layouts for p in layout.problems)):
+        kind = "[bold red]blocks[/]" if problem.blocks else "note"
+        names = f" ({', '.join(problem.images[:8])})" if problem.images else ""
+        out.print(f"{kind}: {problem.message}{names} {problem.remedy}", highlight=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    print(json_module.dumps(value, ensure_ascii=False, indent=2))
