@@ -18,12 +18,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lora_builder import pipeline
+from lora_builder import logs, pipeline
 from lora_builder.errors import BadInput, BadSettings, LoraBuilderError
+from lora_builder.explain import printable
 from lora_builder.ingest import find_projects
 from lora_builder.models import available
 from lora_builder.records import Decision, Stage
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-out = Console()
+out = Console(markup=False)
 err = Console(stderr=True)
 
 Input = Annotated[Path, typer.Option("--input", "-i", help="Folder, ZIP, or a folder of several.")]
@@ -174,6 +175,23 @@ def config(set: Set = None, json: Json = False) -> None:
     out.print(table)
 
 
+@app.command()
+def doctor(set: Set = None, json: Json = False) -> None:
+    """Look whether everything is here that the work needs, and how to get what is missing."""
+    from lora_builder.doctor import Health, examine
+
+    findings = examine(read_settings(set))
+    if json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table("", "", "found", "how to mend it", box=None)
+        for finding in findings:
+            table.add_row(finding.health.value, finding.name, finding.found, finding.remedy)
+        out.print(table)
+    if any(finding.health is Health.BROKEN for finding in findings):
+        raise typer.Exit(1)
+
+
 @app.command("app")
 def start_app() -> None:
     """Open the app in the browser."""
@@ -195,10 +213,10 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except BadSettings as error:
-        err.print(f"[bold red]Error:[/] {error}", highlight=False)
+        err.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
     except LoraBuilderError as error:
-        err.print(f"[bold red]Error:[/] {error}", highlight=False)
+        err.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
 
 
@@ -214,9 +232,12 @@ def parse_pairs(pairs: Sequence[str] | None) -> dict[str, Any]:
 
 
 def read_settings(pairs: Sequence[str] | None, **flags: Any) -> Settings:
-    return load(
+    """The settings in force with flags on top; from here on the log is written. Raises BadSettings."""
+    settings = load(
         **{**parse_pairs(pairs), **{name: value for name, value in flags.items() if value is not None}}
     )
+    logs.start(settings)
+    return settings
 
 
 def build(
@@ -229,9 +250,7 @@ def build(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    level = logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(message)s", handlers=[RichHandler(console=err)])
-    logging.getLogger("lora_builder").setLevel(level)
+    logs.start(settings, logging.DEBUG if verbose else logging.ERROR)
     summaries: list[Summary] = []
     with Store(settings.database) as store:
         projects = _projects(store, settings, input, output, single)
@@ -275,7 +294,7 @@ def _run_one(
             pass
     except LoraBuilderError as failure:
         error = str(failure)
-        err.print(f"[bold red]{project.name}:[/] {failure}", highlight=False)
+        err.print(f"[bold red]{escape(project.name)}:[/] {escape(str(failure))}", highlight=False)
     decisions: list[Decision] = store.decisions(project.id) if error is None else []
     return Summary(
         project.name,
@@ -292,7 +311,7 @@ def _shown(events: Iterator[Any]) -> Iterator[Any]:
     """Passes events on and shows them: bars on a terminal, a line a stage elsewhere."""
     if not err.is_terminal:
         for event in events:
-            if event.done == event.total:
+            if event.done == event.total or event.message:
                 line = f"{event.project}: {event.stage.value} {event.done}/{event.total} {event.message}"
                 err.print(line.rstrip(), highlight=False, markup=False, soft_wrap=True)
             yield event
@@ -311,10 +330,11 @@ def _shown(events: Iterator[Any]) -> Iterator[Any]:
             if event.stage not in tasks:
                 if event.stage is Stage.INGEST:
                     progress.print(event.project, markup=False)
+                    progress.print(event.message, markup=False, highlight=False)
                 tasks[event.stage] = progress.add_task(event.stage.value, rate="", photo="")
             task = next(t for t in progress.tasks if t.id == tasks[event.stage])
             rate = f"{task.speed:.1f}/s" if task.speed else ""
-            photo = event.photo[-40:] if event.done < event.total else event.message
+            photo = printable(event.photo[-40:]) if event.done < event.total else event.message
             progress.update(task.id, completed=event.done, total=event.total, rate=rate, photo=photo)
             yield event
 

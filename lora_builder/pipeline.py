@@ -40,9 +40,11 @@ from lora_builder.records import (
     Stage,
     Verdict,
 )
-from lora_builder.resources import check_disk, look, plan
+from lora_builder.resources import check_disk, plan
+from lora_builder.resources import look as look_around
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
+from lora_builder.watch import unreadable, watched
 from lora_builder.workers import Workers
 
 ALL = tuple(Stage)
@@ -107,6 +109,17 @@ def run(
     stage needs of earlier ones and is not known yet is made. `dry_run` writes no images.
     Raises LoraBuilderError for what the user can mend, Cancelled when `cancelled()` turns true.
     """
+    return watched(project.id, _run(store, project, settings, stages, cancelled, dry_run))
+
+
+def _run(
+    store: Store,
+    project: Project,
+    settings: Settings,
+    stages: Collection[Stage],
+    cancelled: Callable[[], bool],
+    dry_run: bool,
+) -> Iterator[Event]:
     chosen_layouts(settings.layouts)  # a misspelt one is refused before the work, not after
     last = max((ALL.index(stage) for stage in stages), default=-1)
     steps: list[tuple[Stage, Callable[[_Job], Iterator[Event]]]] = [
@@ -132,7 +145,7 @@ def _ingest(job: _Job) -> Iterator[Event]:
     listing = list_sources(job.project.input, job.settings)
     total = len(listing.sources)
     problems = list(listing.problems)
-    yield job.event(Stage.INGEST, 0, total, message=str(look(job.project.folder)))
+    yield job.event(Stage.INGEST, 0, total, message=str(look_around(job.project.folder)))
     work = functools.partial(identify, settings=job.settings)
     for source, result in job.workers.here(work, listing.sources):
         if isinstance(result, Photo):
@@ -172,6 +185,8 @@ def _measure(job: _Job) -> Iterator[Event]:
         load = functools.partial(warm_up, job.settings)
         for photo, look in job.workers.each(work, missing, warm_up=load):
             batch[photo.sha256] = job.looks[photo.sha256] = look
+            if isinstance(look, Rejected):
+                unreadable(job.project.id, Stage.MEASURE, photo.sha256, look.message)
             if len(batch) >= SAVE_EVERY:
                 job.store.save_looks(recipe, batch)
                 batch = {}
@@ -240,6 +255,7 @@ def _crop(job: _Job) -> Iterator[Event]:
             if isinstance(result, Rejected):
                 failed += 1
                 job.looks[task.photo.sha256] = result
+                unreadable(job.project.id, Stage.CROP, task.photo.sha256, result.message)
             yield job.event(Stage.CROP, done, len(tasks), task.photo.source.name)
         if not failed:
             break

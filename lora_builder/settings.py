@@ -46,6 +46,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("LORA_DATA_DIR", "data_dir"),
         description="Folder for the database, previews and the app's projects.",
     )
+    log_paths: bool = Field(False, description="Let file names and folders appear in the log.")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
     redis_url: str = Field("", description="Reserved for the job queue of several machines.")
 

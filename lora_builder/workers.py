@@ -304,8 +304,10 @@ def _start_worker(start: _Start) -> None:
     # Ctrl-C is the parent's business; a parent that was killed takes its workers along.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent(start.parent)
-    # Decoders chatter about damaged files, with their full paths; what matters comes back as a result.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    # Decoders chatter about damaged files, with their full paths, and into the output of `--json`.
+    # What matters comes back as a result.
+    for descriptor in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
     import cv2
