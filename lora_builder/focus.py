@@ -28,6 +28,9 @@ PROMINENT = 0.2
 FACE_CLOSE = (0.6, 0.75, 0.6, 0.45)
 """The same, for a tight picture of the face: the head with a little air."""
 
+NAMES = ("face", "bust", "full")
+"""What a crop of a photo may be called by us, tightest first."""
+
 SAME_CROP = 0.7
 """Share of two crops' union that they have in common from which the second shows nothing new."""
 
@@ -56,7 +59,7 @@ def frame(measurement: Measurement, subject: int | None, settings: Settings) -> 
     """
     best: Crop | None = None
     for wanted, tight in _wanted(measurement, subject, settings):
-        crop = _best_size(measurement, subject, wanted, settings, tight)
+        crop = best_size(measurement, subject, wanted, settings, tight)
         if crop is None:
             continue
         if subject is None:
@@ -80,8 +83,8 @@ def more_frames(
     """
     found: dict[str, Crop] = {}
     for name in settings.extra_crops:
-        wanted = _named(name, measurement, subject)
-        crop = _best_size(measurement, subject, wanted, settings) if wanted is not None else None
+        wanted = named_box(name, measurement, subject)
+        crop = best_size(measurement, subject, wanted, settings) if wanted is not None else None
         if crop is None or (subject is not None and others_inside(measurement, subject, crop.box)):
             continue
         earlier = [*([main] if main else []), *found.values()]
@@ -90,24 +93,7 @@ def more_frames(
     return found
 
 
-def users_crop(box: Box, measurement: Measurement, settings: Settings) -> Crop:
-    """The crop of a box that the user drew: their box, at the allowed size of the nearest shape.
-
-    What is drawn smaller than that size allows comes out smaller, never blown up or stretched.
-    """
-    box = box.clamped(measurement.width, measurement.height)
-    shape = box.width / max(box.height, 1e-9)
-    width, height = min(settings.sizes, key=lambda size: abs(math.log(size[0] / size[1] / max(shape, 1e-9))))
-    zoom = min(width / box.width, height / box.height, settings.max_upscale)
-    across = max(BUCKET_STEP, int(box.width * zoom + 0.5) // BUCKET_STEP * BUCKET_STEP)
-    down = max(BUCKET_STEP, int(box.height * zoom + 0.5) // BUCKET_STEP * BUCKET_STEP)
-    # Rounding to whole steps changes the shape a little: the box follows, around its middle.
-    scale = min(box.width / across, box.height / down)
-    x, y = box.center
-    return Crop(Box(x - across * scale / 2, y - down * scale / 2, across * scale, down * scale), across, down)
-
-
-def _named(name: str, measurement: Measurement, subject: int | None) -> Box | None:
+def named_box(name: str, measurement: Measurement, subject: int | None) -> Box | None:
     """What a crop of that name should hold; None where the photo does not show it."""
     if subject is None:
         return None
@@ -168,7 +154,7 @@ def _aside(crop: Crop, measurement: Measurement, subject: int) -> Crop:
     return Crop(best, crop.width, crop.height)
 
 
-def _best_size(
+def best_size(
     measurement: Measurement, subject: int | None, wanted: Box, settings: Settings, tight: bool = False
 ) -> Crop | None:
     """Of the allowed sizes, the crop that holds most of what is wanted with the least around it."""

@@ -23,7 +23,8 @@ from lora_builder.export.package import write_decisions
 from lora_builder.export.report import PhotoFacts, write_report
 from lora_builder.export.write import write_exports
 from lora_builder.files import locked, swept, writing_to
-from lora_builder.focus import frame, more_frames, users_crop
+from lora_builder.focus import more_frames
+from lora_builder.framing import chosen, framed
 from lora_builder.ingest import identify, list_sources
 from lora_builder.models import calibration, warm_up
 from lora_builder.records import (
@@ -222,19 +223,12 @@ def _focus(job: _Job) -> Iterator[Event]:
     for verdict in kept:
         measurement = job.looks[verdict.photo.sha256]
         assert isinstance(measurement, Measurement)
-        crop = frame(measurement, verdict.subject, job.settings)
-        chosen = job.overrides.get(verdict.photo.sha256, Override()).crop
-        if chosen is not None:
-            crop = users_crop(chosen, measurement, job.settings)
-        if crop is None:
-            # Kept by the user although too small: as large as it can be.
-            crop = frame(
-                measurement, verdict.subject, job.settings.model_copy(update={"small_photos": "keep"})
-            )
+        box = job.overrides.get(verdict.photo.sha256, Override()).crop
+        crop = framed(measurement, verdict.subject, box, job.settings)
         if crop is not None:
             job.crops[verdict.photo.sha256] = crop
             job.more[verdict.photo.sha256] = more_frames(measurement, verdict.subject, job.settings, crop) | {
-                extra.name: users_crop(extra.box, measurement, job.settings)
+                extra.name: chosen(extra.box, measurement.width, measurement.height, job.settings)
                 for extra in drawn.get(verdict.photo.sha256, ())
             }
     yield job.event(Stage.FOCUS, len(kept), len(kept))

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from lora_builder import edits, masks
 from lora_builder.crop import crop_task, cut, in_crop
 from lora_builder.errors import BadSettings
-from lora_builder.focus import more_frames, users_crop
+from lora_builder.focus import more_frames
 from lora_builder.ingest import identify
 from lora_builder.records import Box, Crop, Edits, ExtraCrop, Photo, Source
 from lora_builder.settings import Settings, load
@@ -44,20 +42,6 @@ def test_a_second_crop_that_shows_the_same_is_left_out() -> None:
     assert more_frames(look, 0, settings, Crop(Box(30, 0, 1024, 1024), 1024, 1024)) == {}
     back = measurement("2", size=(4000, 4000), bodies=(body(Box(0, 0, 900, 900), None),))
     assert more_frames(back, None, settings, None) == {}
-
-
-@given(st.floats(8, 3000), st.floats(8, 3000), st.floats(-500, 2500), st.floats(-500, 2500))
-def test_a_drawn_box_is_never_stretched_nor_blown_up(w: float, h: float, x: float, y: float) -> None:
-    """Whatever the user draws comes out in its own proportions, inside the picture."""
-    box = Box(x, y, w, h)
-    visible = box.clamped(3000, 3000)
-    if min(visible.width, visible.height) < 8:
-        return
-    crop = users_crop(box, measurement("1", size=(3000, 3000)), load(buckets="auto"))
-    assert crop.box.width / crop.width == pytest.approx(crop.box.height / crop.height)
-    assert crop.box.width >= crop.width * 0.99 or crop.width == 8 or crop.height == 8
-    assert Box(0, 0, 3000, 3000).contains(crop.box, slack=8)
-    assert crop.width <= 1344 and crop.height <= 1344
 
 
 def test_crops_edits_and_recipes_outlive_a_restart(database_url: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lora_builder.caption.records import USER
 from lora_builder.errors import BadInput
 from lora_builder.files import writing_to
 from lora_builder.jobs import FINISHED, Jobs
-from lora_builder.records import Event, Override, Stage
+from lora_builder.records import Box, Event, Override, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS
@@ -172,6 +172,12 @@ class Desk:
         known = self.store.overrides(project.id)
         chosen = {sha: replace(known.get(sha, Override()), keep=None, prefer=True) for sha in sha256s}
         self.change(project, "prefer", chosen)
+
+    def set_crop(self, project: Project, sha256: str, box: Box | None) -> None:
+        """Remembers the box that the user drew over a photo, or (None) leaves the crop to us."""
+        known = self.store.overrides(project.id).get(sha256, Override())
+        after = replace(known, crop=box)
+        self.change(project, "crop", {sha256: None if after.empty else after})
 
     def undo(self, project: Project) -> Change | None:
         """Takes the newest change back; None where there is none."""
