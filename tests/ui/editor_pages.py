@@ -39,6 +39,9 @@ def view_of(desk: Desk, project: Project, step: str, language: str = "en") -> Vi
 def visit(visitor: Visitor, project: Project, step: str, language: str = "en") -> None:
     """Makes the visitor the project's owner, and opens it at that step."""
     cookie = {"name": COOKIE, "value": project.owner, "url": visitor.address}
+    # Leaving a page that is still loading makes Gradio complain of its own aborted request.
+    visitor.page.locator("#ldb-go-photos").wait_for()
+    visitor.page.wait_for_load_state("networkidle")
     visitor.context.add_cookies([cookie])
     visitor.page.goto(f"{visitor.address}/?project={project.id}&step={step}&language={language}")
 
