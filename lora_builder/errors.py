@@ -7,6 +7,7 @@
     ├── UnreadablePhoto      one picture cannot be decoded; becomes a verdict, never ends a job
     │   └── UnreadableNow    the same, but it may go well another time: is not remembered
     ├── WorkersFailing       worker processes die whatever photo they are given
+    ├── CaptionsMissing      photos without a caption keep a set from being packed
     ├── ModelUnavailable     a model's weights are missing, altered, or not installed
     ├── StoreUnavailable     the database cannot be opened or written
     ├── OutputUnwritable     the output folder is read-only or its disk is full
@@ -58,6 +59,10 @@ class UnreadableNow(UnreadablePhoto):
 
 class WorkersFailing(LoraBuilderError):
     """Worker processes die whatever photo they are given."""
+
+
+class CaptionsMissing(LoraBuilderError):
+    """Photos without a caption keep a set from being packed."""
 
 
 class ModelUnavailable(LoraBuilderError):

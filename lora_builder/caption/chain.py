@@ -1,0 +1,252 @@
+"""One question through the priority list: try again, correct, move on, come back, or give up.
+
+Every request is in the ledger before it leaves. The answer, its caption and the ledger's line are
+written in one transaction as soon as the answer is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from lora_builder.caption.checks import Found
+from lora_builder.caption.client import Ask, Client, Reply, Trouble
+from lora_builder.caption.endpoints import Model
+from lora_builder.caption.limits import QUOTA_AGAIN_S, Busy, Gates
+from lora_builder.caption.prompts import corrective
+from lora_builder.caption.records import CaptionEntry, KeptAnswer, LedgerRow, Outcome, Purpose
+from lora_builder.settings import Settings
+from lora_builder.store import Store
+
+BACKOFF_S, BACKOFF_MOST_S = 0.5, 30.0
+"""Seconds before the second try, doubled each time up to the most; half of it is chance."""
+
+CORRECTIONS = 1
+"""Times that a model is told what was wrong with its answer before the next one is asked."""
+
+QUOTED = 2000
+"""Characters of a bad answer that go back with the correction."""
+
+Made = TypeVar("Made", covariant=True)
+
+
+class Reader(Protocol[Made]):
+    """Makes something of an answer, or says what is wrong with it."""
+
+    def __call__(self, text: str, finish: str, model: Model) -> Made | list[Found]: ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about one training image. `key_parts`: all that the answer depends on but the model.
+
+    `entry(made, model)`: the caption to write with the answer, None where it is not for a caption.
+    """
+
+    project_id: str
+    item: str
+    purpose: Purpose
+    ask: Ask
+    key_parts: tuple[object, ...]
+
+    def key(self, model: Model) -> str:
+        """Names the answer: picture, prompt, parameters and model."""
+        parts = (*self.key_parts, model.name, model.endpoint.url)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Gave:
+    """What was made of a model's answer."""
+
+    made: object
+    model: Model
+    cached: bool
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """No model gave an answer that can be used; `why` names each and what happened."""
+
+    why: str
+
+
+@dataclass
+class Asker:
+    """Asks the models of the list; one a run, used by many threads."""
+
+    store: Store
+    models: Sequence[Model]
+    settings: Settings
+    gates: Gates
+    clients: dict[str, Client]
+    stopped: Callable[[], bool]
+    clock: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+
+    def known(self, question: Question, read: Reader[object]) -> Gave | None:
+        """An answer that was paid for before, of the first model in the list that has one."""
+        keys = {question.key(model): model for model in self.models}
+        answers = self.store.answers.get(list(keys))
+        for key, model in keys.items():
+            if key in answers:
+                made = read(answers[key].text, answers[key].finish, model)
+                if not isinstance(made, list):
+                    return Gave(made, model, cached=True)
+        return None
+
+    def ask(
+        self,
+        question: Question,
+        read: Reader[object],
+        entry: Callable[[object, Model], CaptionEntry] | None = None,
+    ) -> Gave | GaveUp:
+        """The first usable answer in the order of the list."""
+        reasons: dict[str, str] = {}
+        open_models = list(self.models)
+        end = self.clock() + self.settings.caption_patience_s
+        while open_models and not self.stopped():
+            waits: list[Busy] = []
+            for model in list(open_models):
+                result = self._try(question, model, read, entry, reasons)
+                if isinstance(result, Gave):
+                    return result
+                if isinstance(result, Busy):
+                    waits.append(result)
+                    reasons[model.label] = result.why
+                else:
+                    open_models.remove(model)
+                if self.stopped():
+                    return GaveUp("Stopped.")
+            soonest = min((busy.until for busy in waits), default=float("inf"))
+            if soonest > end:
+                break
+            self._sleep(max(0.05, soonest - self.clock()))
+        return GaveUp(" ".join(f"{label}: {why}" for label, why in reasons.items()) or "Stopped.")
+
+    def _try(
+        self,
+        question: Question,
+        model: Model,
+        read: Reader[object],
+        entry: Callable[[object, Model], CaptionEntry] | None,
+        reasons: dict[str, str],
+    ) -> Gave | Busy | None:
+        """Up to `caption_tries` requests to one model; None: it cannot caption this picture."""
+        ask, tries, corrections = question.ask, 0, 0
+        while tries < self.settings.caption_tries:
+            busy = self.gates.enter(model, self.stopped)
+            if busy is not None:
+                return busy
+            tries += 1
+            row = self._sent(question, model, tries)
+            started = time.monotonic()
+            try:
+                reply = self.clients[model.endpoint.name].ask(model.name, ask, self.stopped)
+            except Trouble as trouble:
+                self._failed(row, trouble, time.monotonic() - started, model)
+                reasons[model.label] = trouble.detail
+                if trouble.adapt:
+                    tries -= 1
+                elif trouble.outcome is Outcome.QUOTA:
+                    return Busy(trouble.until or self.clock() + QUOTA_AGAIN_S, trouble.detail)
+                elif not trouble.again:
+                    return None
+                elif tries < self.settings.caption_tries:
+                    self._back_off(model, tries, trouble)
+                continue
+            self.gates.leave(model, good=True)
+            made = read(reply.text, reply.finish, model)
+            self._answered(row, reply, made, question, model, entry, time.monotonic() - started)
+            if not isinstance(made, list):
+                return Gave(made, model, cached=False)
+            reasons[model.label] = str(made[0])
+            if corrections >= CORRECTIONS:
+                return None
+            corrections += 1
+            words = corrective(" ".join(map(str, made)), ask.schema is not None)
+            said = reply.text.strip()[:QUOTED] or "(nothing)"
+            ask = replace(question.ask, follow_up=(("assistant", said), ("user", words)))
+        return None
+
+    def _sent(self, question: Question, model: Model, attempt: int) -> LedgerRow:
+        row = LedgerRow(
+            question.project_id,
+            question.item,
+            question.purpose,
+            model.endpoint.name,
+            model.endpoint.host,
+            model.name,
+            len(question.ask.picture),
+            self.clock(),
+            attempt,
+        )
+        return replace(row, id=self.store.ledger.begin(row))
+
+    def _answered(
+        self,
+        row: LedgerRow,
+        reply: Reply,
+        made: object,
+        question: Question,
+        model: Model,
+        entry: Callable[[object, Model], CaptionEntry] | None,
+        seconds: float,
+    ) -> None:
+        bad = made if isinstance(made, list) else []
+        done = replace(
+            row,
+            outcome=Outcome.BAD_ANSWER if bad else Outcome.OK,
+            detail=" ".join(map(str, bad)),
+            seconds=seconds,
+            tokens_in=reply.tokens_in,
+            tokens_out=reply.tokens_out,
+            cost=cost(model, reply),
+        )
+        if bad:
+            self.store.ledger.finish(done)
+            return
+        answer = KeptAnswer(reply.text, reply.finish, reply.tokens_in, reply.tokens_out, done.cost)
+        caption = entry(made, model) if entry is not None else None
+        self.store.ledger.finish(done, answer, question.key(model), caption)
+
+    def _failed(self, row: LedgerRow, trouble: Trouble, seconds: float, model: Model) -> None:
+        dead = trouble.outcome in (Outcome.SERVER_ERROR, Outcome.CONNECTION, Outcome.TIMEOUT)
+        self.gates.leave(model, good=trouble.outcome is Outcome.REFUSED, dead=dead)
+        until = trouble.until
+        if trouble.outcome is Outcome.QUOTA:
+            until = until or self.clock() + QUOTA_AGAIN_S
+            self.gates.pause(model, until, trouble.detail)
+        elif trouble.scope != "picture":
+            self.gates.rule_out(model, trouble.detail, whole_endpoint=trouble.scope == "endpoint")
+        elif trouble.outcome is Outcome.REFUSED and not trouble.adapt:
+            self.gates.turn_down(model, trouble.detail)
+        self.store.ledger.finish(
+            replace(row, outcome=trouble.outcome, detail=trouble.detail, seconds=seconds, until=until)
+        )
+
+    def _back_off(self, model: Model, tries: int, trouble: Trouble) -> None:
+        if trouble.wait_s is not None:
+            # The server's own wish holds for everybody who asks this model.
+            self.gates.pause(model, self.clock() + trouble.wait_s, trouble.detail)
+            return
+        most = min(BACKOFF_MOST_S, BACKOFF_S * 2 ** (tries - 1))
+        self._sleep(most * (0.5 + 0.5 * self.chance()))
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self.stopped() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(0.1, left))
+
+
+def cost(model: Model, reply: Reply) -> float | None:
+    """Dollars: as the server says, else by the model's prices, else not known."""
+    if reply.cost is not None:
+        return reply.cost
+    if model.price_in is None or model.price_out is None:
+        return None
+    return ((reply.tokens_in or 0) * model.price_in + (reply.tokens_out or 0) * model.price_out) / 1e6

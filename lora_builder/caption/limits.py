@@ -1,0 +1,206 @@
+"""When a request may leave: requests at once, a minute, a day; pauses; a breaker for dead endpoints.
+
+One `Gates` a run, shared by its threads. Everything here is about time and counting; it sends nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lora_builder.caption.endpoints import Endpoint, Model
+
+BREAK_AFTER = 6
+"""Failures in a row at an endpoint, whoever saw them, from which it counts as dead for a while."""
+
+BREAK_S, BREAK_MOST_S = 15.0, 240.0
+"""Seconds that a dead endpoint rests; doubled at every failed probe, up to the most."""
+
+OUT_AFTER = 5
+"""Requests in a row that a model turned down as such from which it is not asked again in this run."""
+
+SHORT_PAUSE_S = 30.0
+"""A pause up to this is waited for; a longer one hands over to the next model."""
+
+QUOTA_AGAIN_S = 3600.0
+"""Seconds after which a used-up quota is tried again where the server does not say when."""
+
+MINUTE, DAY = 60.0, 86_400.0
+
+FOREVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Busy:
+    """The model may not be asked before `until` (seconds since the epoch), and why."""
+
+    until: float
+    why: str
+
+
+@dataclass
+class _Place:
+    """An endpoint's state."""
+
+    running: int = 0
+    failures: int = 0
+    rest_s: float = BREAK_S
+    open_until: float = 0.0
+    probing: bool = False
+    out: str = ""
+
+
+@dataclass
+class _State:
+    """A model's state."""
+
+    running: int = 0
+    turned_down: int = 0
+    paused_until: float = 0.0
+    why: str = ""
+    out: str = ""
+    starts: deque[float] = field(default_factory=deque)
+
+
+class Gates:
+    """What every thread asks before and tells after a request.
+
+    `history(model, since)`: when earlier runs asked it; `paused(model)`: until when the server wanted
+    no more, both seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        history: Callable[[Model, float], list[float]] = lambda model, since: [],
+        paused: Callable[[Model], float] = lambda model: 0.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._history, self._paused, self._clock = history, paused, clock
+        self._changed = threading.Condition()
+        self._places: dict[str, _Place] = {}
+        self._states: dict[str, _State] = {}
+
+    def enter(self, model: Model, stopped: Callable[[], bool], patience_s: float = FOREVER) -> Busy | None:
+        """Waits until a request to the model may leave, and counts it; or says until when it may not.
+
+        Short waits (a free slot, the minute's limit, a short pause) are waited for up to
+        `patience_s`; a used-up quota or a dead endpoint is told at once. `leave` must follow.
+        """
+        end = self._clock() + patience_s
+        with self._changed:
+            while not stopped():
+                verdict = self._verdict(model)
+                if verdict is None:
+                    self._start(model)
+                    return None
+                if verdict.until > self._clock() + SHORT_PAUSE_S or self._clock() >= end:
+                    return verdict
+                self._changed.wait(min(0.1, max(0.005, verdict.until - self._clock())))
+        return Busy(self._clock(), "Stopped.")
+
+    def leave(self, model: Model, *, good: bool, dead: bool = False) -> None:
+        """A request ended. `good`: the endpoint answered; `dead`: it may be down (5xx, cut, timeout)."""
+        with self._changed:
+            place, state = self._place(model.endpoint), self._state(model)
+            place.running -= 1
+            state.running -= 1
+            place.probing = False
+            if good:
+                place.failures, place.rest_s, place.open_until = 0, BREAK_S, 0.0
+                state.turned_down = 0
+            elif dead:
+                place.failures += 1
+                if place.failures >= BREAK_AFTER:
+                    place.open_until = self._clock() + place.rest_s
+                    place.rest_s = min(BREAK_MOST_S, place.rest_s * 2)
+                    # The next failure opens it again at once: one probe, not six.
+                    place.failures = BREAK_AFTER - 1
+            self._changed.notify_all()
+
+    def pause(self, model: Model, until: float, why: str) -> None:
+        """Nobody asks the model before `until`, seconds since the epoch."""
+        with self._changed:
+            state = self._state(model)
+            if until > state.paused_until:
+                state.paused_until, state.why = until, why
+            self._changed.notify_all()
+
+    def turn_down(self, model: Model, why: str) -> None:
+        """The model refused a request as such; too many in a row and it is out for this run."""
+        with self._changed:
+            state = self._state(model)
+            state.turned_down += 1
+            if state.turned_down >= OUT_AFTER:
+                state.out = why
+
+    def rule_out(self, model: Model, why: str, whole_endpoint: bool = False) -> None:
+        """The model, or all of its endpoint, is not asked again in this run."""
+        with self._changed:
+            if whole_endpoint:
+                self._place(model.endpoint).out = why
+            else:
+                self._state(model).out = why
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Lets waiting threads look at their switch."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _verdict(self, model: Model) -> Busy | None:
+        now = self._clock()
+        place, state = self._place(model.endpoint), self._state(model)
+        if place.out or state.out:
+            return Busy(FOREVER, place.out or state.out)
+        if state.paused_until > now:
+            return Busy(state.paused_until, state.why)
+        if place.open_until and (place.open_until > now or place.probing):
+            again = max(place.open_until, now + 1.0)
+            return Busy(again, f"{model.endpoint.host} does not answer; it rests for a while.")
+        limit = self._counted(model, state, now)
+        if limit is not None:
+            return limit
+        full = place.running >= model.endpoint.parallel
+        if full or (model.parallel is not None and state.running >= model.parallel):
+            return Busy(now + 0.1, f"{model.endpoint.host} is busy with our own requests.")
+        return None
+
+    def _counted(self, model: Model, state: _State, now: float) -> Busy | None:
+        """Whether the minute's or the day's requests are used up."""
+        while state.starts and state.starts[0] < now - DAY:
+            state.starts.popleft()
+        if model.per_day is not None and len(state.starts) >= model.per_day:
+            return Busy(
+                state.starts[-model.per_day] + DAY, f"{model.label}: {model.per_day} a day are used up."
+            )
+        if model.per_minute is not None:
+            last = [start for start in state.starts if start > now - MINUTE]
+            if len(last) >= model.per_minute:
+                # Waited for, however long within the minute: it is our own limit and sure to end.
+                begin = last[-model.per_minute] + MINUTE
+                return Busy(min(begin, now + SHORT_PAUSE_S), f"{model.label}: {model.per_minute} a minute.")
+        return None
+
+    def _start(self, model: Model) -> None:
+        place, state = self._place(model.endpoint), self._state(model)
+        place.running += 1
+        state.running += 1
+        place.probing = bool(place.open_until)
+        state.starts.append(self._clock())
+
+    def _place(self, endpoint: Endpoint) -> _Place:
+        return self._places.setdefault(endpoint.name, _Place())
+
+    def _state(self, model: Model) -> _State:
+        state = self._states.get(model.label)
+        if state is None:
+            state = _State()
+            if model.per_day is not None or model.per_minute is not None:
+                state.starts.extend(self._history(model, self._clock() - DAY))
+            state.paused_until = self._paused(model)
+            state.why = f"{model.label}: the server wanted no more requests."
+            self._states[model.label] = state
+        return state
