@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_builder import edits, measure
-from lora_builder.caption.composer import compose
+from lora_builder.caption.records import CaptionEntry, CaptionState
+from lora_builder.caption.stage import CaptionTask, caption_all, insist, item_of, outcome, tasks_of
 from lora_builder.crop import SUFFIX, CropTask, crop_tasks, cut
 from lora_builder.decide import Evidence, decide, gather
-from lora_builder.errors import BadInput, Cancelled
+from lora_builder.errors import BadInput, Cancelled, CaptionsMissing
 from lora_builder.explain import detail
 from lora_builder.export.images import training_images
 from lora_builder.export.layouts import chosen as chosen_layouts
@@ -81,8 +83,8 @@ class _Job:
     """Further crops of a photo, by SHA-256 and then by name."""
     cuts: dict[tuple[str, str], CropTask] = field(default_factory=dict)
     """Training images by SHA-256 and the crop's name, which is empty for the main one."""
-    captions: dict[str, Caption] = field(default_factory=dict)
-    more_captions: dict[tuple[str, str], Caption] = field(default_factory=dict)
+    captions: dict[str, CaptionEntry] = field(default_factory=dict)
+    """By item: the photo's SHA-256, and for a further crop `SHA256/NAME`."""
 
     def event(self, stage: Stage, done: int, total: int, photo: str = "", message: str = "") -> Event:
         if self.cancelled():
@@ -129,7 +131,7 @@ def _run(
         (Stage.DECIDE, _decide),
         (Stage.FOCUS, _focus),
         (Stage.CROP, _crop),
-        (Stage.CAPTION, _caption),
+        (Stage.CAPTION, functools.partial(_caption, dry_run=dry_run)),
         (Stage.PACK, functools.partial(_pack, dry_run=dry_run)),
     ]
     allowed = plan(settings)
@@ -279,38 +281,35 @@ def _tasks(job: _Job, cache: Path) -> dict[tuple[str, str], CropTask]:
     return tasks
 
 
-def _caption(job: _Job) -> Iterator[Event]:
-    kept = job.kept
-    for done, verdict in enumerate(kept, 1):
+def _caption(job: _Job, dry_run: bool = False) -> Iterator[Event]:
+    names = {task.item: task.name for task in _to_caption(job)}
+    work = caption_all(
+        job.store, job.project.id, list(_to_caption(job)), job.settings, job.cancelled, dry_run
+    )
+    yield job.event(Stage.CAPTION, 0, len(names))
+    with closing(work):
+        for result in work:
+            name, message = "", ""
+            if isinstance(result, str):
+                message = result
+            else:
+                job.captions[result.item], name = result, names[result.item]
+            yield job.event(Stage.CAPTION, len(job.captions), len(names), name, message)
+    yield job.event(Stage.CAPTION, len(names), len(names), message=outcome(job.captions.values()))
+
+
+def _to_caption(job: _Job) -> Iterator[CaptionTask]:
+    drawn = job.store.finishing.extra_crops(job.project.id)
+    for verdict in job.kept:
         sha256 = verdict.photo.sha256
-        measurement = job.looks[sha256]
-        assert isinstance(measurement, Measurement)
-        written = job.overrides.get(sha256, Override()).caption
-        if written is not None:
-            job.captions[sha256] = Caption(written, "user")
-        else:
-            shot = measure.shot(measurement, verdict.subject)
-            job.captions[sha256] = compose(
-                _as_seen(job, sha256, measurement), verdict.subject, shot, job.crops.get(sha256), job.settings
-            )
-        _caption_more(job, verdict, measurement)
-        yield job.event(Stage.CAPTION, done, len(kept), verdict.photo.source.name)
-
-
-def _caption_more(job: _Job, verdict: Verdict, measurement: Measurement) -> None:
-    """Captions of the photo's further crops: the user's own, or composed of what each shows."""
-    sha256 = verdict.photo.sha256
-    drawn = job.store.finishing.extra_crops(job.project.id).get(sha256, ())
-    own = {extra.name: extra.caption for extra in drawn}
-    for name, crop in job.more.get(sha256, {}).items():
-        written = own.get(name)
-        if written:
-            job.more_captions[sha256, name] = Caption(written, "user")
-        else:
-            shot = measure.shot(measurement, verdict.subject)
-            job.more_captions[sha256, name] = compose(
-                _as_seen(job, sha256, measurement), verdict.subject, shot, crop, job.settings
-            )
+        look = job.looks[sha256]
+        assert isinstance(look, Measurement)
+        words = {extra.name: extra.caption for extra in drawn.get(sha256, ())}
+        words[""] = job.overrides.get(sha256, Override()).caption
+        crops = {"": job.crops.get(sha256), **job.more.get(sha256, {})}
+        files = {name: cut.target for (whose, name), cut in job.cuts.items() if whose == sha256}
+        shot = measure.shot(look, verdict.subject)
+        yield from tasks_of(verdict, _as_seen(job, sha256, look), shot, crops, files, words)
 
 
 def _as_seen(job: _Job, sha256: str, measurement: Measurement) -> Measurement:
@@ -322,11 +321,19 @@ def _as_seen(job: _Job, sha256: str, measurement: Measurement) -> Measurement:
 def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
     yield job.event(Stage.PACK, 0, 1)
     folder, settings = job.project.folder, job.settings
+    if not dry_run:
+        try:
+            absent = insist(job.captions.values(), {t.item: t.name for t in _to_caption(job)}, settings)
+        except CaptionsMissing:
+            job.store.save_decisions(job.project.id, _decisions(job))
+            raise
+        job.cuts = {key: cut for key, cut in job.cuts.items() if not absent & {key[0], item_of(*key)}}
     decisions = _decisions(job, images=not dry_run)
     if not dry_run:
         numbers = {line.sha256: Path(line.output).stem for line in decisions if line.output is not None}
-        captions = {(sha256, ""): caption for sha256, caption in job.captions.items()}
-        entries = training_images(job.cuts, captions | job.more_captions, numbers)
+        written = {key: job.captions[item_of(*key)] for key in job.cuts}
+        captions = {key: Caption(entry.text, entry.author) for key, entry in written.items()}
+        entries = training_images(job.cuts, captions, numbers)
         write_exports(folder, entries, decisions, settings)
     write_decisions(folder, decisions)
     write_report(
@@ -372,6 +379,7 @@ def _decisions(job: _Job, images: bool = True) -> list[Decision]:
             output = f"dataset/{number:04d}{SUFFIX[job.settings.image_format]}"
         face = measurement.faces[verdict.subject] if measurement and verdict.subject is not None else None
         caption = job.captions.get(sha256) if verdict.kept else None
+        written = caption.text if caption and caption.state is CaptionState.WRITTEN else None
         lines.append(
             Decision(
                 source=verdict.photo.source.name,
@@ -387,7 +395,7 @@ def _decisions(job: _Job, images: bool = True) -> list[Decision]:
                 subject_face=face.box.rounded() if face else None,
                 crop=crop.box.rounded() if crop else None,
                 output=output,
-                caption=caption.text if caption else None,
+                caption=written,
             )
         )
     lines += [

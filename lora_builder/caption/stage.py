@@ -11,7 +11,7 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from lora_builder.caption.records import USER, CaptionEntry, CaptionState, Purpo
 from lora_builder.caption.structured import schema
 from lora_builder.caption.writing import Writer
 from lora_builder.errors import Cancelled, CaptionsMissing
-from lora_builder.records import Crop, Measurement, Shot
+from lora_builder.records import Crop, Measurement, Shot, Verdict
 from lora_builder.settings import Settings
 from lora_builder.store import Store
 
@@ -48,7 +48,7 @@ NAMED = 5
 
 
 @dataclass(frozen=True)
-class Task:
+class CaptionTask:
     """One training image to caption. `picture` None: there is no file (a dry run).
 
     `picture_key` names its exact pixels. `given`: the user's own words from an override.
@@ -65,13 +65,42 @@ class Task:
     given: str | None = None
 
 
+def item_of(sha256: str, crop: str = "") -> str:
+    """The name of a training image: its photo's SHA-256, and the crop's name where it is a further one."""
+    return f"{sha256}/{crop}" if crop else sha256
+
+
+def tasks_of(
+    verdict: Verdict,
+    seen_as: Measurement,
+    shot: Shot,
+    crops: Mapping[str, Crop | None],
+    files: Mapping[str, Path],
+    words: Mapping[str, str | None],
+) -> Iterator[CaptionTask]:
+    """The tasks of one kept photo: `crops`, their `files` and the user's `words` by the crop's name."""
+    for name, crop in crops.items():
+        picture = files.get(name)
+        yield CaptionTask(
+            item_of(verdict.photo.sha256, name),
+            f"{verdict.photo.source.name} ({name})" if name else verdict.photo.source.name,
+            seen_as,
+            verdict.subject,
+            shot,
+            crop,
+            picture,
+            picture.stem if picture else "",
+            words.get(name),
+        )
+
+
 @dataclass(frozen=True)
 class Plan:
     """What the stage will do: captions that stand, and the ones to ask for or to compose."""
 
     models: tuple[Model, ...]
     done: tuple[CaptionEntry, ...]
-    todo: tuple[Task, ...]
+    todo: tuple[CaptionTask, ...]
 
     def notice(self) -> str:
         """A sentence for people, before anything leaves: how many pictures go where. Empty: none."""
@@ -83,7 +112,7 @@ class Plan:
         return f"{pictures} to {where}" + ("." if leaving else " (on this machine).")
 
 
-def plan(store: Store, project_id: str, tasks: Sequence[Task], settings: Settings) -> Plan:
+def plan(store: Store, project_id: str, tasks: Sequence[CaptionTask], settings: Settings) -> Plan:
     """What there is to do; the notice and the cost of a run can be shown from it before it starts."""
     models = tuple(models_of(settings, settings.tag_model))
     known = store.captions.all(project_id)
@@ -106,15 +135,22 @@ def plan(store: Store, project_id: str, tasks: Sequence[Task], settings: Setting
 def caption_all(
     store: Store,
     project_id: str,
-    tasks: Sequence[Task],
+    tasks: Sequence[CaptionTask],
     settings: Settings,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[CaptionEntry | str]:
+    dry_run: bool = False,
+) -> Generator[CaptionEntry | str, None, None]:
     """Yields each item's entry as it is known, and sentences for people in between.
+
+    In a dry run there are no pictures: the composer writes, and nothing is sent or remembered.
 
     Closing the iterator, or `cancelled()`, stops the requests within about a second.
     Raises BadSettings, and Cancelled.
     """
+    if dry_run:
+        known = store.captions.all(project_id)
+        yield from (known.get(task.item) or _composed(task, settings, "") for task in tasks)
+        return
     given = {task.item: task.given for task in tasks if task.given}
     if given:
         store.captions.set_by_user(project_id, given)
@@ -132,19 +168,14 @@ def caption_all(
         yield from _asked(store, project_id, work, settings, cancelled)
 
 
-def composed(task: Task, settings: Settings) -> CaptionEntry:
-    """What the local composer says of the task; nothing is saved."""
-    return _composed(task, settings, "")
-
-
-def insist(entries: Sequence[CaptionEntry], names: dict[str, str], settings: Settings) -> list[str]:
+def insist(entries: Iterable[CaptionEntry], names: Mapping[str, str], settings: Settings) -> set[str]:
     """The items to leave out of the package for want of a caption.
 
     Raises CaptionsMissing, which names photos and remedy, unless the settings say to leave them out.
     """
     failed = [entry for entry in entries if entry.state is CaptionState.FAILED]
     if not failed or settings.failed_captions == "leave_out":
-        return [entry.item for entry in failed]
+        return {entry.item for entry in failed}
     some = ", ".join(names.get(entry.item, entry.item) for entry in failed[:NAMED])
     more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
     photos = "1 photo has" if len(failed) == 1 else f"{len(failed)} photos have"
@@ -154,7 +185,16 @@ def insist(entries: Sequence[CaptionEntry], names: dict[str, str], settings: Set
     )
 
 
-def recipe(store: Store, task: Task, settings: Settings, *, composed: bool) -> str:
+def outcome(entries: Iterable[CaptionEntry]) -> str:
+    """A sentence for people: who wrote how many, and how many failed."""
+    counts: dict[str, int] = {}
+    for entry in entries:
+        name = "failed" if entry.state is CaptionState.FAILED else f"by {entry.author}"
+        counts[name] = counts.get(name, 0) + 1
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
+
+
+def recipe(store: Store, task: CaptionTask, settings: Settings, *, composed: bool) -> str:
     """Names all that the caption's text depends on, but for the model."""
     policy = policy_of(settings)
     parts: tuple[object, ...] = (
@@ -179,7 +219,7 @@ def policy_parts(settings: Settings) -> tuple[object, ...]:
     return (policy.name, policy.style, policy.language, policy.max_tokens, policy.words, policy.order, topics)
 
 
-def prompt_for(store: Store, task: Task, settings: Settings) -> Prompt:
+def prompt_for(store: Store, task: CaptionTask, settings: Settings) -> Prompt:
     """The prompt that the task's request carries: also the live preview on one photo."""
     saved = [from_record({**template.body, "name": template.name}) for template in store.templates.all()]
     template = find(settings.caption_template, saved)
@@ -187,7 +227,7 @@ def prompt_for(store: Store, task: Task, settings: Settings) -> Prompt:
     return fill(template, variables(policy_of(settings), settings.trigger, settings.class_word, measured))
 
 
-def who(task: Task, settings: Settings) -> tuple[str, ...]:
+def who(task: CaptionTask, settings: Settings) -> tuple[str, ...]:
     """The trigger where the person can be recognised, and the class word."""
     recognisable = task.subject is not None and task.shot is not Shot.BACK
     names = (settings.trigger if recognisable else "", settings.class_word)
@@ -213,7 +253,9 @@ def close_clients(ready: Asker) -> None:
         client.close()
 
 
-def question_of(store: Store, project_id: str, task: Task, settings: Settings, data: bytes) -> Question:
+def question_of(
+    store: Store, project_id: str, task: CaptionTask, settings: Settings, data: bytes
+) -> Question:
     """What is asked about a task whose picture is `data`."""
     prompt = prompt_for(store, task, settings)
     ask = Ask(
@@ -228,12 +270,12 @@ def question_of(store: Store, project_id: str, task: Task, settings: Settings, d
     return Question(project_id, task.item, Purpose.CAPTION, ask, parts)
 
 
-def _composed(task: Task, settings: Settings, recipe: str, why: str = "") -> CaptionEntry:
+def _composed(task: CaptionTask, settings: Settings, recipe: str, why: str = "") -> CaptionEntry:
     text = compose(task.measurement, task.subject, task.shot, task.crop, settings).text
     return CaptionEntry(task.item, text, COMPOSER, reason=why, recipe=recipe)
 
 
-def _caption_one(ready: Asker, project_id: str, task: Task, settings: Settings) -> CaptionEntry | None:
+def _caption_one(ready: Asker, project_id: str, task: CaptionTask, settings: Settings) -> CaptionEntry | None:
     """Asks, writes and saves; None where the run was stopped before there was an answer."""
     store, made_of = ready.store, recipe(ready.store, task, settings, composed=False)
     writer = Writer(policy_of(settings), who(task, settings), prompt_for(store, task, settings))
@@ -262,7 +304,7 @@ def _caption_one(ready: Asker, project_id: str, task: Task, settings: Settings) 
     return done
 
 
-def _given_up(store: Store, project_id: str, task: Task, settings: Settings, why: str) -> CaptionEntry:
+def _given_up(store: Store, project_id: str, task: CaptionTask, settings: Settings, why: str) -> CaptionEntry:
     if settings.failed_captions == "compose":
         entry = _composed(task, settings, "", why)
     else:
@@ -278,8 +320,8 @@ def _asked(
     end = time.monotonic() + settings.caption_minutes * 60 if settings.caption_minutes else None
     late = threading.Event()
     ready = asker(store, work.models, settings, lambda: stop.is_set() or late.is_set())
-    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    results: queue.SimpleQueue[tuple[Task, CaptionEntry | BaseException | None]] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[CaptionTask] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[CaptionTask, CaptionEntry | BaseException | None]] = queue.SimpleQueue()
     for task in work.todo:
         waiting.put(task)
 

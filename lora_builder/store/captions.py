@@ -189,6 +189,12 @@ class Captions:
             return
         fields = asdict(entry) | {"state": entry.state.value, "at": self._clock(), "project_id": project_id}
         upsert(connection, _captions, [fields], ("project_id", "item"))
+        if (
+            known is not None
+            and not batch
+            and replace(known, at=0.0, recipe="") == replace(entry, at=0.0, recipe="")
+        ):
+            return  # made anew to the same words: nothing that anybody would want back
         connection.execute(_history.insert().values(fields | {"batch": batch}))
         if entry.author == USER:
             # The older place for the user's words; one truth is enough.
