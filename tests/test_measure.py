@@ -13,6 +13,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from lora_builder import measure, pixels
 from lora_builder.decode import Decoded, read_photo
+from lora_builder.ingest import identify
 from lora_builder.records import Box, Measurement, Photo, Rejected, Shot, Source
 from lora_builder.settings import Settings, load
 
@@ -199,7 +200,8 @@ def test_preview_is_small_and_says_nothing(settings: Settings, portrait: Image.I
     exif[0x010E] = "home address"
     path = tmp_path / "in.jpg"
     portrait.resize((2000, 1500)).save(path, exif=exif)
-    photo = Photo(Source("in.jpg", path), "cd" * 32, path.stat().st_size)
+    photo = identify(Source("in.jpg", path), settings)
+    assert isinstance(photo, Photo)
     assert isinstance(measure.measure(photo, settings), Measurement)
     preview = measure.preview_path(settings, photo.sha256)
     with Image.open(preview) as image:
@@ -210,14 +212,16 @@ def test_preview_is_small_and_says_nothing(settings: Settings, portrait: Image.I
 
 
 def test_an_unreadable_photo_is_rejected_in_words(settings: Settings, tmp_path: Path) -> None:
-    """Damaged, lying and vanished files become a sentence and a remedy, not a traceback."""
-    lying, gone = tmp_path / "lying.jpg", tmp_path / "gone.jpg"
-    lying.write_bytes(b"<html>no photo</html>")
-    for path in (lying, gone):
-        rejected = measure.measure(Photo(Source(path.name, path), "ef" * 32, 1), settings)
-        assert isinstance(rejected, Rejected)
-        assert rejected.message
-        assert rejected.remedy
+    """A lying file becomes a sentence and a remedy, not a traceback; so does one that changed meanwhile."""
+    path = tmp_path / "lying.jpg"
+    path.write_bytes(b"<html>no photo</html>")
+    photo = identify(Source(path.name, path), settings)
+    assert isinstance(photo, Photo)
+    for look in (
+        measure.measure(photo, settings),
+        measure.measure(replace(photo, sha256="ef" * 32), settings),
+    ):
+        assert isinstance(look, Rejected) and look.message and look.remedy
 
 
 def test_cache_key_names_what_measurements_depend_on(settings: Settings, tmp_path: Path) -> None:
