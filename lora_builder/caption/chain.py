@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from lora_builder.caption.checks import Found
 from lora_builder.caption.client import Ask, Client, Reply, Trouble
 from lora_builder.caption.endpoints import Model
-from lora_builder.caption.limits import QUOTA_AGAIN_S, Busy, Gates
+from lora_builder.caption.limits import QUOTA_AGAIN_S, Busy, Dead, Gates
 from lora_builder.caption.prompts import corrective
 from lora_builder.caption.records import CaptionEntry, KeptAnswer, LedgerRow, Outcome, Purpose
 from lora_builder.settings import Settings
@@ -30,6 +30,13 @@ CORRECTIONS = 1
 
 QUOTED = 2000
 """Characters of a bad answer that go back with the correction."""
+
+_DEAD: dict[Outcome, Dead] = {
+    Outcome.CONNECTION: "endpoint",
+    Outcome.SERVER_ERROR: "model",
+    Outcome.TIMEOUT: "model",
+}
+"""What may be down after such an outcome."""
 
 Made = TypeVar("Made", covariant=True)
 
@@ -215,8 +222,7 @@ class Asker:
         self.store.ledger.finish(done, answer, question.key(model), caption)
 
     def _failed(self, row: LedgerRow, trouble: Trouble, seconds: float, model: Model) -> None:
-        dead = trouble.outcome in (Outcome.SERVER_ERROR, Outcome.CONNECTION, Outcome.TIMEOUT)
-        self.gates.leave(model, good=trouble.outcome is Outcome.REFUSED, dead=dead)
+        self.gates.leave(model, good=trouble.adapt, dead=_DEAD.get(trouble.outcome))
         until = trouble.until
         if trouble.outcome is Outcome.QUOTA:
             until = until or self.clock() + QUOTA_AGAIN_S

@@ -207,7 +207,7 @@ class Client:
             )
         except openai.APITimeoutError:
             trouble = Trouble(Outcome.TIMEOUT, f"No answer within {self.timeout_s:g} s.", again=True)
-        except openai.APIConnectionError as error:
+        except (openai.APIConnectionError, network.CallStopped) as error:
             trouble = self._of_connection(error)
         except UnicodeEncodeError:
             trouble = Trouble(

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lora_builder.caption.endpoints import Endpoint, Model
 
@@ -32,13 +33,47 @@ MINUTE, DAY = 60.0, 86_400.0
 
 FOREVER = float("inf")
 
+Dead = Literal["model", "endpoint"]
+
 
 @dataclass(frozen=True)
 class Busy:
-    """The model may not be asked before `until` (seconds since the epoch), and why."""
+    """The model may not be asked before `until` (seconds since the epoch), and why.
+
+    `brief`: worth waiting for; else the next model is asked meanwhile.
+    """
 
     until: float
     why: str
+    brief: bool = False
+
+
+@dataclass
+class _Breaker:
+    """Counts failures in a row; too many and it opens, then lets one probe through at a time."""
+
+    failures: int = 0
+    rest_s: float = BREAK_S
+    open_until: float = 0.0
+    probing: bool = False
+
+    def good(self) -> None:
+        self.failures, self.rest_s, self.open_until, self.probing = 0, BREAK_S, 0.0, False
+
+    def bad(self, now: float) -> None:
+        self.probing = False
+        self.failures += 1
+        if self.failures >= BREAK_AFTER:
+            self.open_until = now + self.rest_s
+            self.rest_s = min(BREAK_MOST_S, self.rest_s * 2)
+            # The next failure opens it again at once: one probe, not six.
+            self.failures = BREAK_AFTER - 1
+
+    def again(self, now: float) -> float | None:
+        """When the next request may go; None: now."""
+        if self.open_until and (self.open_until > now or self.probing):
+            return max(self.open_until, now + 1.0)
+        return None
 
 
 @dataclass
@@ -46,10 +81,7 @@ class _Place:
     """An endpoint's state."""
 
     running: int = 0
-    failures: int = 0
-    rest_s: float = BREAK_S
-    open_until: float = 0.0
-    probing: bool = False
+    breaker: _Breaker = field(default_factory=_Breaker)
     out: str = ""
 
 
@@ -59,6 +91,7 @@ class _State:
 
     running: int = 0
     turned_down: int = 0
+    breaker: _Breaker = field(default_factory=_Breaker)
     paused_until: float = 0.0
     why: str = ""
     out: str = ""
@@ -96,28 +129,28 @@ class Gates:
                 if verdict is None:
                     self._start(model)
                     return None
-                if verdict.until > self._clock() + SHORT_PAUSE_S or self._clock() >= end:
+                if not verdict.brief or self._clock() >= end:
                     return verdict
                 self._changed.wait(min(0.1, max(0.005, verdict.until - self._clock())))
         return Busy(self._clock(), "Stopped.")
 
-    def leave(self, model: Model, *, good: bool, dead: bool = False) -> None:
-        """A request ended. `good`: the endpoint answered; `dead`: it may be down (5xx, cut, timeout)."""
+    def leave(self, model: Model, *, good: bool = False, dead: Dead | None = None) -> None:
+        """A request ended. `good`: answered; `dead`: the model, or all of its endpoint, may be down."""
         with self._changed:
             place, state = self._place(model.endpoint), self._state(model)
             place.running -= 1
             state.running -= 1
-            place.probing = False
+            now = self._clock()
             if good:
-                place.failures, place.rest_s, place.open_until = 0, BREAK_S, 0.0
+                state.breaker.good()
                 state.turned_down = 0
-            elif dead:
-                place.failures += 1
-                if place.failures >= BREAK_AFTER:
-                    place.open_until = self._clock() + place.rest_s
-                    place.rest_s = min(BREAK_MOST_S, place.rest_s * 2)
-                    # The next failure opens it again at once: one probe, not six.
-                    place.failures = BREAK_AFTER - 1
+            elif dead == "model":
+                state.breaker.bad(now)
+            if dead == "endpoint":
+                place.breaker.bad(now)
+            elif good or dead == "model":
+                place.breaker.good()
+            place.breaker.probing = state.breaker.probing = False
             self._changed.notify_all()
 
     def pause(self, model: Model, until: float, why: str) -> None:
@@ -156,16 +189,17 @@ class Gates:
         if place.out or state.out:
             return Busy(FOREVER, place.out or state.out)
         if state.paused_until > now:
-            return Busy(state.paused_until, state.why)
-        if place.open_until and (place.open_until > now or place.probing):
-            again = max(place.open_until, now + 1.0)
-            return Busy(again, f"{model.endpoint.host} does not answer; it rests for a while.")
+            return Busy(state.paused_until, state.why, brief=state.paused_until <= now + SHORT_PAUSE_S)
+        for breaker, name in ((place.breaker, model.endpoint.host), (state.breaker, model.label)):
+            again = breaker.again(now)
+            if again is not None:
+                return Busy(again, f"{name} failed too often in a row; it rests for a while.")
         limit = self._counted(model, state, now)
         if limit is not None:
             return limit
         full = place.running >= model.endpoint.parallel
         if full or (model.parallel is not None and state.running >= model.parallel):
-            return Busy(now + 0.1, f"{model.endpoint.host} is busy with our own requests.")
+            return Busy(now + 0.1, f"{model.endpoint.host} is busy with our own requests.", brief=True)
         return None
 
     def _counted(self, model: Model, state: _State, now: float) -> Busy | None:
@@ -181,14 +215,15 @@ class Gates:
             if len(last) >= model.per_minute:
                 # Waited for, however long within the minute: it is our own limit and sure to end.
                 begin = last[-model.per_minute] + MINUTE
-                return Busy(min(begin, now + SHORT_PAUSE_S), f"{model.label}: {model.per_minute} a minute.")
+                return Busy(begin, f"{model.label}: {model.per_minute} a minute.", brief=True)
         return None
 
     def _start(self, model: Model) -> None:
         place, state = self._place(model.endpoint), self._state(model)
         place.running += 1
         state.running += 1
-        place.probing = bool(place.open_until)
+        for breaker in (place.breaker, state.breaker):
+            breaker.probing = bool(breaker.open_until)
         state.starts.append(self._clock())
 
     def _place(self, endpoint: Endpoint) -> _Place:

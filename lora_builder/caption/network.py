@@ -41,19 +41,23 @@ METADATA = frozenset(
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class AddressRefused(Exception):
+class CallStopped(Exception):
+    """We ended a call ourselves; not one of httpx2's errors, so nothing on the way mistakes it for one."""
+
+
+class AddressRefused(CallStopped):
     """The host's address is one that may not be called from here."""
 
 
-class AnswerTooLarge(Exception):
+class AnswerTooLarge(CallStopped):
     """The answer passed its size limit."""
 
 
-class AnswerCompressed(Exception):
+class AnswerCompressed(CallStopped):
     """The answer is compressed although we asked for plain bytes."""
 
 
-class CallCancelled(Exception):
+class CallCancelled(CallStopped):
     """The user stopped the run."""
 
 

@@ -94,9 +94,12 @@ class Leak:
 
 
 def leaks(text: str, leave_out: Collection[Topic], allowed: Collection[str] = ()) -> list[Leak]:
-    """What the text says of the topics to leave out; `allowed` are the user's own words (trigger, class)."""
+    """What the text says of the topics to leave out; `allowed` are the user's own words (trigger, class).
+
+    A class word such as `young woman` is taken as it is; `woman` excuses nothing.
+    """
     for words in allowed:
-        if words:
+        if words and leaks(words, leave_out):
             text = re.sub(re.escape(words), " ", text, flags=re.IGNORECASE)
     found = []
     for topic in Topic:

@@ -94,6 +94,18 @@ MACHINE = re.compile(
     re.IGNORECASE,
 )
 
+OBEYS = re.compile(
+    r"\b(?:ignore|disregard|forget)\b[^.]{0,30}\b(?:instruction|prompt|rule)s?|\bhacked\b|\bpwned\b|忽略(?:以上|之前|所有)?[^。]{0,8}(?:指令|提示)",
+    re.IGNORECASE,
+)
+"""Words that stood in a picture and were obeyed."""
+
+PICTURE = re.compile(
+    r"\b(?:shot|close-?up|portrait|view|photo|image|picture|body|bust|framing|profile|camera|head|standing|sitting|seated|seen|wearing|facing)\b|照|特写|近景|远景|中景|正面|侧面|背|镜头|视角|构图|画面",
+    re.IGNORECASE,
+)
+"""Words of which a description of a person's picture has at least one."""
+
 NOTHING = re.compile(
     r"\W*(?:n/?a|none|null|nil|nothing|unknown|undefined|empty|no caption|无|没有|未知|空|\{\s*\}|\[\s*\])?\W*",
     re.IGNORECASE,
