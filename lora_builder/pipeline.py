@@ -141,7 +141,8 @@ def _run(
         for stage, step in steps[: last + 1]:
             if not (dry_run and stage is Stage.CROP):
                 yield from step(job)
-        store.save_decisions(project.id, _decisions(job))
+        if last >= ALL.index(Stage.DECIDE):
+            store.save_decisions(project.id, _decisions(job))
 
 
 def _ingest(job: _Job) -> Iterator[Event]:

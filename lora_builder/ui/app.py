@@ -46,7 +46,7 @@ def launch(settings: Settings) -> None:
                 theme=theme(),
                 css_paths=FOLDER / "style.css",
                 app_kwargs={
-                    "routes": door.routes(desk.signer, desk.read_picture),
+                    "routes": door.routes(desk.signer, desk.read_picture, desk.file_of),
                     "middleware": door.middleware(),
                 },
             )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lora_builder import measure
 from lora_builder.decide import Evidence, decide, gather
 from lora_builder.export.report import PhotoFacts
+from lora_builder.identity import Person, people_found
 from lora_builder.models import calibration
 from lora_builder.records import Floats, Look, Measurement, Override, Photo, Rejected, Verdict
 from lora_builder.settings import Settings
@@ -49,6 +50,12 @@ class Bench:
             self.references,
             self.others,
             self.evidence,
+        )
+
+    def people(self, settings: Settings, overrides: Mapping[str, Override]) -> tuple[Person, ...]:
+        """The people who appear more than once, those in most photos first."""
+        return people_found(
+            self.looks, settings, calibration(settings), overrides, self.references, self.others
         )
 
     def facts(self, verdict: Verdict) -> PhotoFacts | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -9,20 +10,25 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from PIL import Image
 
 from lora_builder import measure, pipeline
 from lora_builder.caption.records import USER
-from lora_builder.errors import BadInput
+from lora_builder.errors import BadInput, LoraBuilderError
+from lora_builder.export.layouts import LAYOUTS
 from lora_builder.files import writing_to
+from lora_builder.identity import FaceAt
 from lora_builder.jobs import FINISHED, Jobs
-from lora_builder.records import Box, Event, Override, Stage
+
+from lora_builder.records import Box, Event, Measurement, Override, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS
 from lora_builder.ui.bench import Bench, Benches
 from lora_builder.ui.door import Signer
-from lora_builder.ui.intake import Intake
+from lora_builder.ui.intake import Intake, Upload
 from lora_builder.ui.stamps import MACHINE, STAGES_OF, fingerprints, marks
 from lora_builder.ui.steps import STEPS
 from lora_builder.ui.texts import tr
@@ -35,13 +41,22 @@ FALLBACK_NAME = "dataset"
 REMEMBERED = 256
 """Settings of projects that are kept ready."""
 
+FACE_SIDE = 168
+"""Longest side of a face's picture, pixels."""
+
 ALONE = 1
 """Priority of one step done again: it is short, and whole runs can wait for it."""
 
 DELETE_WAIT_S = 15.0
 """How long a deletion waits for the project's run to let go of its files, seconds."""
 
-Deliverable = Literal["train_package.zip", "report.html"]
+DELIVERABLES = (
+    "train_package.zip",
+    "report.html",
+    "decisions.jsonl",
+    *(f"exports/{name}.zip" for name in LAYOUTS),
+)
+"""Files of a project's folder that its owner may download, where they are there."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,42 @@ class Desk:
         after = replace(known, crop=box)
         self.change(project, "crop", {sha256: None if after.empty else after})
 
+    def mark_faces(
+        self, project: Project, faces: Mapping[FaceAt, bool | None], clear: Collection[FaceAt] = ()
+    ) -> None:
+        """Says of faces that they are the subject's, are not, or (None) leaves it to us.
+
+        `clear`: faces that lose their mark in the same step.
+        """
+        known = dict(self.store.overrides(project.id))
+        touched: dict[str, Override | None] = {}
+        for at, mark in [*((face, None) for face in clear), *faces.items()]:
+            before = touched.get(at.sha256) or known.get(at.sha256) or Override()
+            touched[at.sha256] = before.marked(at.face, mark)
+        self.change(project, "people", {sha: o if o and not o.empty else None for sha, o in touched.items()})
+
+    def refer(self, project: Project, upload: Upload | None, *, theirs: bool, language: str) -> None:
+        """Adds a photo of the subject, or of somebody who is not (`theirs` False); None forgets all."""
+        name = "references" if theirs else "not_references"
+        if upload is None:
+            self.set_settings(project, {name: ()})
+            return
+        folder = project.folder / name
+        path = self.intake.keep(upload, folder, language)
+        settings = self.settings_of(project)
+        try:
+            measure.reference(path, settings)
+            self.set_settings(project, {name: (*getattr(settings, name), path)})
+        except LoraBuilderError:
+            path.unlink()
+            raise
+
+    def take_as_finished(self, project: Project, settings: Mapping[str, Any]) -> None:
+        """Every photo of the project is a ready-made crop: kept, and cut nowhere."""
+        self.set_settings(project, settings)
+        note = self.store.notes.read(project.id, "photos")
+        self.store.notes.write(project.id, "photos", {**note, "finished": True})
+
     def undo(self, project: Project) -> Change | None:
         """Takes the newest change back; None where there is none."""
         change = self.store.history.step(project.id, back=True)
@@ -213,15 +264,29 @@ class Desk:
         if kind == "preview":
             path = measure.preview_path(self.settings, name)
             return path.read_bytes() if path.is_file() else b""
+        if kind == "face":
+            return _face(self.settings, name)
         return b""
 
-    def deliver(self, project: Project, what: Deliverable, language: str) -> Path:
-        """A copy for download, under a name that cannot be guessed. Raises BadInput if there is none."""
-        source = project.folder / what
-        if not source.is_file():
+    def file_of(self, name: str, owner: str) -> tuple[Path, str] | None:
+        """The file of a signed address, and the name under which it is saved; None: there is none."""
+        project_id, _, rest = name.partition("~")
+        project = self.mine(project_id, owner)
+        what = rest.replace("~", "/")
+        if project is None or what not in DELIVERABLES or not (project.folder / what).is_file():
+            return None
+        return project.folder / what, _saved_as(project, what)
+
+    def deliver(self, project: Project, what: str, language: str) -> Path:
+        """A copy for a program to download, under a name that cannot be guessed.
+
+        Raises BadInput where there is none yet.
+        """
+        if what not in DELIVERABLES or not (project.folder / what).is_file():
             raise BadInput(tr("no_package", language), tr("no_package_remedy", language))
+        source = project.folder / what
         folder = self.settings.data_dir / "uploads" / DOWNLOADS / secrets.token_hex(16)
-        target = folder / f"{_file_name(project.name)}-{what.replace('_', '-')}"
+        target = folder / _saved_as(project, what)
         with writing_to(folder):
             folder.mkdir(parents=True)
             try:
@@ -230,6 +295,29 @@ class Desk:
             except OSError:
                 shutil.copyfile(source, target)
         return target
+
+
+def face_name(sha256: str, box: Box, width: int, height: int) -> str:
+    """The name of a face's picture: the photo, and the box with a margin in thousandths of it."""
+    x, y, w, h = box.padded(0.35, 0.35, 0.35, 0.35).clamped(width, height)
+    parts = (x / width, y / height, w / width, h / height)
+    return "_".join([sha256, *(str(round(1000 * part)) for part in parts)])
+
+
+def _face(settings: Settings, name: str) -> bytes:
+    sha256, *parts = name.split("_")
+    x, y, w, h = (int(part) / 1000 for part in parts)
+    try:
+        with Image.open(measure.preview_path(settings, sha256)) as image:
+            wide, high = image.size
+            box = (round(x * wide), round(y * high), round((x + w) * wide), round((y + h) * high))
+            face = image.crop(box)
+            face.thumbnail((FACE_SIDE, FACE_SIDE))
+            buffer = io.BytesIO()
+            face.save(buffer, "JPEG", quality=82)
+    except (OSError, SystemError):  # no preview, or a face of no size
+        return b""
+    return buffer.getvalue()
 
 
 def settings_of(settings: Settings, store: Store, project: Project) -> Settings:
@@ -248,6 +336,11 @@ def stamped_run(
     cancelled: Any,
 ) -> Iterator[Event]:
     """`pipeline.run`, which also notes what each finished step was made of."""
+    if store.notes.read(project.id, "photos").get("finished"):
+        first = [stage for stage in stages if stage in (Stage.INGEST, Stage.MEASURE)]
+        if first:
+            yield from pipeline.run(store, project, settings, stages=first, cancelled=cancelled)
+        _keep_whole(store, project, settings)
     now = current_stamps(store, project, settings)
     seen: list[Stage] = []
     for event in pipeline.run(store, project, settings, stages=stages, cancelled=cancelled):
@@ -257,6 +350,17 @@ def stamped_run(
     made = store.notes.read(project.id, STAMPS)
     made |= {step: now[step] for step, needed in STAGES_OF.items() if set(needed) <= set(seen)}
     store.notes.write(project.id, STAMPS, made)
+
+
+def _keep_whole(store: Store, project: Project, settings: Settings) -> None:
+    """Keeps every photo that nothing was decided about, uncut."""
+    photos, _ = store.photos(project.id)
+    decided = store.overrides(project.id)
+    looks = store.looks({photo.sha256 for photo in photos}, measure.recipe(settings))
+    for sha256, look in looks.items():
+        if sha256 not in decided and isinstance(look, Measurement):
+            whole = Box(0, 0, look.width, look.height)
+            store.set_override(project.id, sha256, Override(keep=True, crop=whole))
 
 
 def current_stamps(store: Store, project: Project, settings: Settings) -> dict[str, str]:
@@ -277,6 +381,10 @@ def stages_until(step: str) -> Sequence[Stage]:
     names = list(STAGES_OF)
     wanted = {stage for name in names[: names.index(step) + 1] for stage in STAGES_OF[name]}
     return [stage for stage in Stage if stage in wanted]
+
+
+def _saved_as(project: Project, what: str) -> str:
+    return f"{_file_name(project.name)}-{Path(what).name.replace('_', '-')}"
 
 
 def _file_name(name: str) -> str:

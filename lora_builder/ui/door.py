@@ -15,11 +15,12 @@ import re
 import secrets
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 
 import anyio
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,6 +35,10 @@ PICTURES = "ldb/picture"
 
 Pictures = Callable[[str, str], bytes]
 """The JPEG of (kind, name), empty where there is none: `thumb` of a SHA-256, `crop` of a crop's key."""
+
+
+Files = Callable[[str, str], "tuple[Path, str] | None"]
+"""The file of (name, visitor), with the name under which it is saved; None where there is none."""
 
 
 def new_token() -> str:
@@ -66,14 +71,19 @@ class Signer:
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:32]
 
 
-def routes(signer: Signer, pictures: Pictures) -> list[BaseRoute]:
-    """The route of the pictures. A wrong signature and a missing picture look the same: 404."""
+def routes(signer: Signer, pictures: Pictures, files: Files) -> list[BaseRoute]:
+    """The route of pictures and files. A wrong signature and what is not there look the same: 404."""
 
     async def picture(request: Request) -> Response:
         kind, name = request.path_params["kind"], request.path_params["name"]
         owner = visitor(request.cookies)
         if not owner or not signer.holds(kind, name, owner, request.path_params["signature"]):
             return Response(status_code=404)
+        if kind == "file":
+            found = await anyio.to_thread.run_sync(functools.partial(files, name, owner))
+            if found is None:
+                return Response(status_code=404)
+            return FileResponse(found[0], filename=found[1], headers={"Cache-Control": "no-store"})
         data = await anyio.to_thread.run_sync(functools.partial(pictures, kind, name))
         if not data:
             return Response(status_code=404)

@@ -91,6 +91,16 @@ class Intake:
         self.store.notes.write(project.id, "photos", {**note, "added": note.get("added", 0) + len(sources)})
         return len(sources)
 
+    def keep(self, upload: Upload, folder: Path, language: str) -> Path:
+        """Moves one upload into a folder of a project."""
+        source = self._checked(upload, language)
+        target = _free(folder / _inside(upload.name).name)
+        with writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        source.unlink(missing_ok=True)
+        return target
+
     def of_folder(self, owner: str, path: str, name: str, language: str) -> list[Project]:
         """The projects of a folder or ZIP on this machine, read where it lies. Raises BadInput."""
         source = Path(path.strip().strip("\"'")).expanduser()

@@ -101,7 +101,7 @@ class Visitor:
         self.page.locator(f"#ldb-go-{step}[aria-current=step]").wait_for()
 
     def upload(self, *paths: Path) -> None:
-        self.page.locator("#ldb-photos input[type=file]").first.set_input_files(list(paths))
+        self.page.locator("#ldb-files").set_input_files(list(paths))
 
     def finish(self, timeout: float = 120_000) -> None:
         """Waits until the project's job has ended well."""

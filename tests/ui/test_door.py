@@ -15,7 +15,10 @@ def an_app(signer: door.Signer) -> Starlette:
     def page(request: Request) -> PlainTextResponse:
         return PlainTextResponse("page")
 
-    routes = [*door.routes(signer, lambda kind, name: b"jpeg" if name == "ab" else b""), Route("/", page)]
+    def picture(kind: str, name: str) -> bytes:
+        return b"jpeg" if name == "ab" else b""
+
+    routes = [*door.routes(signer, picture, lambda name, owner: None), Route("/", page)]
     return Starlette(routes=routes, middleware=door.middleware())
 
 

@@ -32,7 +32,7 @@ def test_from_upload_to_download(visitor: Visitor, photos: list[Path], tmp_path:
     page.locator(".ldb-tile.kept", has_text="portrait.png").wait_for()
     visitor.go("export")
     with page.expect_download() as download:
-        page.click("#ldb-zip")
+        page.locator(".ldb-get").first.click()
     download.value.save_as(tmp_path / "package.zip")
     with zipfile.ZipFile(tmp_path / "package.zip") as package:
         assert {"dataset/0001.png", "dataset/0001.txt"} <= set(package.namelist())

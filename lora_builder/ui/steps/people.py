@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from lora_builder.ui import presenters
-from lora_builder.ui.steps import Updates, View
-from lora_builder.ui.texts import tr
+from lora_builder.explain import printable
+from lora_builder.identity import FaceAt
+from lora_builder.records import Measurement
+from lora_builder.ui.bench import Bench
+from lora_builder.ui.desk import face_name
+from lora_builder.ui.intake import Upload
+from lora_builder.ui.static import script
+from lora_builder.ui.steps import Updates, View, place
+from lora_builder.ui.texts import words_for
 
 if TYPE_CHECKING:
     from lora_builder.ui.shell import Shell
 
+MOST_PEOPLE, MOST_FACES = 24, 14
+"""Shown: people in most photos, and of each the most typical faces."""
+
+BINS = 40
+"""Bars of the histogram, from 0 to 1."""
+
 
 class People:
-    """The people found."""
+    """The people found, the references, and how alike one must be."""
 
     name = "people"
 
     def build(self, shell: Shell) -> None:
-        self.body = gr.HTML()
+        served = (self.load, self.mark, self.refer, self.threshold, self.undo)
+        self.body = gr.HTML(
+            {},
+            html_template='<div class="ldb-people"></div>',
+            js_on_load=script("people.js"),
+            server_functions=[shell.serve(function) for function in served],
+            apply_default_css=False,
+            elem_id="ldb-people-body",
+        )
 
     def outputs(self) -> list[Any]:
         return [self.body]
@@ -29,7 +50,91 @@ class People:
         return {}
 
     def show(self, view: View) -> Updates:
-        return {self.body: presenters.empty(tr("nothing_yet", view.language))}
+        moment = view.desk.jobs.latest(view.theirs.id) if view.project else None
+        words = words_for("people_", view.language)
+        return {self.body: {**place(view), "words": words, "moment": moment, "busy": view.busy}}
 
     def wire(self, shell: Shell) -> None:
-        pass
+        shell.on(self.body.changed, lambda view: {}, [], [])
+
+    # Called by the script
+
+    def load(self, view: View, data: dict[str, Any]) -> Any:
+        """People, references, and the similarity of each photo's nearest face to the subject."""
+        bench, settings = view.desk.bench(view.theirs), view.settings
+        overrides = view.desk.store.overrides(view.theirs.id)
+        names = {photo.sha256: photo.source.name for photo in bench.photos}
+        people = [
+            {
+                "subject": person.subject,
+                "photos": person.photos,
+                "cover": self._face(view, bench, person.cover),
+                "at": list(person.cover),
+                "mark": _mark(overrides, person.cover),
+                "faces": [
+                    [*face, self._face(view, bench, face), _mark(overrides, face),
+                     printable(names.get(face.sha256, ""))]
+                    for face in person.faces[:MOST_FACES]
+                ],
+            }
+            for person in bench.people(settings, overrides)[:MOST_PEOPLE]
+        ]  # fmt: skip
+        verdicts = bench.judge(settings, overrides)
+        alike = [v.scores["subject_similarity"] for v in verdicts if "subject_similarity" in v.scores]
+        return {
+            "people": people,
+            "photos": len(bench.photos),
+            "bins": [sum(int(min(value, 0.9999) * BINS) == b for value in alike) for b in range(BINS)],
+            "alike": sorted(round(value, 3) for value in alike),
+            "threshold": settings.subject_sim_th,
+            "references": [printable(path.name) for path in settings.references],
+            "others": [printable(path.name) for path in settings.not_references],
+            "undo": view.desk.store.history.depth(view.theirs.id)[0],
+        }
+
+    def mark(self, view: View, data: dict[str, Any]) -> Any:
+        """One face: `mark` true "this is the subject", false "not them", null nothing said.
+
+        There is one subject: saying who it is takes the word back for everybody else.
+        """
+        bench = view.desk.bench(view.theirs)
+        at, mark = data.get("at"), data.get("mark")
+        if not isinstance(at, list) or len(at) != 2 or at[0] not in bench.looks:
+            return self.load(view, data)
+        face = FaceAt(str(at[0]), int(at[1]))
+        clear: list[FaceAt] = []
+        if mark is True:
+            overrides = view.desk.store.overrides(view.theirs.id)
+            clear = [FaceAt(sha, i) for sha, o in overrides.items() for i, yes in o.faces.items() if yes]
+        value = mark if isinstance(mark, bool) else None
+        view.desk.mark_faces(view.theirs, {face: value}, clear)
+        return self.load(view, data)
+
+    def refer(self, view: View, data: dict[str, Any]) -> Any:
+        """A reference photo that the script has uploaded, or none any more."""
+        path = data.get("path")
+        upload = Upload(Path(path), str(data.get("name", "photo"))) if isinstance(path, str) else None
+        view.desk.refer(view.theirs, upload, theirs=bool(data.get("theirs")), language=view.language)
+        return self.load(view, data)
+
+    def threshold(self, view: View, data: dict[str, Any]) -> Any:
+        """The similarity from which two faces are one person."""
+        view.desk.set_settings(view.theirs, {"subject_sim_th": data.get("value")})
+        return self.load(view, data)
+
+    def undo(self, view: View, data: dict[str, Any]) -> Any:
+        """Takes the newest change back."""
+        view.desk.undo(view.theirs)
+        return self.load(view, data)
+
+    def _face(self, view: View, bench: Bench, face: FaceAt) -> str:
+        look = bench.looks[face.sha256]
+        if not isinstance(look, Measurement):
+            return ""
+        name = face_name(face.sha256, look.faces[face.face].box, look.width, look.height)
+        return view.desk.signer.address("face", name, view.owner)
+
+
+def _mark(overrides: Any, face: FaceAt) -> bool | None:
+    override = overrides.get(face.sha256)
+    return override.faces.get(face.face) if override else None

@@ -1,4 +1,4 @@
-"""Photos: what the project is made of, and how more comes in."""
+"""Photos: what the project is made of, how more comes in, and what it will train."""
 
 from __future__ import annotations
 
@@ -7,68 +7,191 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from lora_builder import measure
 from lora_builder.errors import BadInput
-from lora_builder.ui import presenters
+from lora_builder.explain import printable
+from lora_builder.store import Project
+from lora_builder.ui import samples
 from lora_builder.ui.intake import Upload
-from lora_builder.ui.steps import Updates, View
-from lora_builder.ui.texts import tr
+from lora_builder.ui.static import script
+from lora_builder.ui.steps import Updates, View, place
+from lora_builder.ui.texts import tr, words_for
 
 if TYPE_CHECKING:
     from lora_builder.ui.shell import Shell
 
+SIZES = (512, 640, 768, 896, 1024, 1280, 1536)
+"""Sides of the square training pictures offered, pixels."""
+
+FINISHED: dict[str, Any] = {"buckets": ["auto"], "small_photos": "keep"}
+"""Settings of a project of ready-made crops: they stay as they are."""
+
 
 class Photos:
-    """Uploads, and folders of this machine."""
+    """Uploads, folders of this machine, a sample, and the few settings that matter from the start."""
 
     name = "photos"
 
     def build(self, shell: Shell) -> None:
         self.shell = shell
-        self.intro = gr.HTML()
-        self.upload = gr.File(file_count="multiple", elem_id="ldb-upload", height=180)
-        with gr.Row(visible=shell.desk.local):
-            self.folder = gr.Textbox(max_lines=1, elem_id="ldb-folder")
-            self.open = gr.Button(elem_id="ldb-folder-open", scale=0)
+        settings = shell.desk.settings
+        with gr.Row(visible=False) as self.form:
+            self.trigger = gr.Textbox(settings.trigger, max_lines=1, max_length=64, min_width=180)
+            self.class_word = gr.Textbox(settings.class_word, max_lines=1, max_length=64, min_width=180)
+            self.resolution = gr.Dropdown(
+                [(f"{side} × {side}", side) for side in sorted({*SIZES, settings.resolution})],
+                value=settings.resolution,
+                min_width=180,
+            )
+        self.zone = gr.HTML(
+            {},
+            html_template='<div class="ldb-photos"></div>',
+            js_on_load=script("tiles.js", "photos.js"),
+            server_functions=[shell.serve(self.gallery)],
+            apply_default_css=False,
+            elem_id="ldb-photos-zone",
+        )
+        with gr.Row(visible=shell.desk.local, elem_classes="ldb-line") as self.local:
+            self.folder = gr.Textbox(max_lines=1, elem_id="ldb-folder", scale=5)
+            self.open = gr.Button(elem_id="ldb-folder-open", scale=0, min_width=150)
 
     def outputs(self) -> list[Any]:
-        return [self.intro, self.upload, self.folder, self.open]
+        return [
+            self.zone, self.local, self.folder, self.open, self.form, self.trigger, self.class_word,
+            self.resolution,
+        ]  # fmt: skip
 
     def words(self, language: str) -> Updates:
-        desk = self.shell.desk
-        where = tr("private_local" if desk.local else "private_host", language)
-        limits = tr("limits", language, mb=f"{desk.settings.max_upload_mb:,}")
+        def label(key: str) -> Any:
+            return gr.update(label=tr(key, language), info=tr(f"{key}_info", language))
+
         return {
-            self.intro: presenters.promise(where, limits),
-            self.upload: gr.update(label=tr("upload", language)),
-            self.folder: gr.update(
-                label=tr("folder", language),
-                info=tr("folder_info", language),
-                placeholder=tr("folder_example", language),
-            ),
+            self.folder: {**label("folder"), "placeholder": tr("folder_example", language)},
             self.open: gr.update(value=tr("folder_open", language)),
+            self.trigger: label("trigger"),
+            self.class_word: label("class_word"),
+            self.resolution: label("resolution"),
         }
 
     def show(self, view: View) -> Updates:
-        return {}
+        desk, project, settings = view.desk, view.project, view.settings
+        where = tr("private_local" if desk.local else "private_host", view.language)
+        limits = tr("limits", view.language, mb=f"{desk.settings.max_upload_mb:,}")
+        reads = project is not None and not desk.intake.owns_input(project)
+        value = {
+            **place(view),
+            "words": words_for("photos_", view.language) | words_for("step_", view.language),
+            "limit": desk.settings.max_upload_mb,
+            "promise": f"{where} {limits}",
+            "empty": project is None or not (reads or any(project.input.iterdir())),
+            "reads": printable(str(project.input)) if project is not None and reads else "",
+            "moment": desk.jobs.latest(project.id) if project else None,
+        }
+        return {
+            self.zone: value,
+            self.local: gr.update(visible=desk.local and bool(value["empty"])),
+            self.form: gr.update(visible=project is not None),
+            self.trigger: gr.update(value=settings.trigger),
+            self.class_word: gr.update(value=settings.class_word),
+            self.resolution: gr.update(value=settings.resolution),
+        }
 
     def wire(self, shell: Shell) -> None:
         whole = shell.everything()
-        shell.on(self.upload.upload, self.take, [self.upload], whole, needs_project=False)
+        shell.on(self.zone.arrived, self.take, [], whole, needs_project=False, detail=True)
+        shell.on(self.zone.sample, self.sample, [], whole, needs_project=False)
+        shell.on(self.zone.again, self.again, [], whole)
         shell.on(self.open.click, self.read_folder, [self.folder], whole, needs_project=False)
+        for name in ("trigger", "class_word"):
+            box = getattr(self, name)
+            for event in (box.blur, box.submit):
+                shell.on(event, self._set(name), [box], [])
+        shell.on(self.resolution.input, self._set("resolution"), [self.resolution], [])
 
-    def take(self, view: View, files: list[str] | None) -> Updates:
-        """Uploads go into the open project, or into a new one."""
-        if not files:
-            raise BadInput(tr("no_photos", view.language), tr("no_photos_remedy", view.language))
+    # Handlers
+
+    def take(self, view: View, data: dict[str, Any]) -> Updates:
+        """Uploads go into the open project or a new one; with `each` every ZIP and folder is one."""
+        language, intake = view.language, view.desk.intake
+        uploads = [
+            Upload(Path(str(file["path"])), str(file["name"]))
+            for file in data.get("files", [])
+            if isinstance(file, dict) and {"path", "name"} <= file.keys()
+        ]
+        if not uploads:
+            raise BadInput(tr("no_photos", language), tr("no_photos_remedy", language))
+        projects: list[Project] = []
+        if data.get("each"):
+            for name, heap in _heaps(uploads).items():
+                projects.append(intake.create(view.owner, name, language))
+                intake.add(projects[-1], heap, language)
+        else:
+            heaps = _heaps(uploads)
+            name = next(iter(heaps)) if len(heaps) == 1 else ""
+            projects.append(view.project or intake.create(view.owner, name, language))
+            intake.add(projects[-1], uploads, language)
+        for project in projects:
+            if data.get("finished"):
+                view.desk.take_as_finished(project, FINISHED)
+            view.desk.run(project, self.name)
+        return self.shell.at(self.shell.moved(view, project=projects[0].id))
+
+    def sample(self, view: View) -> Updates:
+        """A project with pictures that come with the app."""
         intake = view.desk.intake
-        project = view.project or intake.create(view.owner, "", view.language)
-        intake.add(project, [Upload(Path(file), Path(file).name) for file in files], view.language)
-        view.desk.run(project, self.name)
-        return self.shell.at(self.shell.moved(view, project=project.id)) | {self.upload: None}
+        project = view.project or intake.create(view.owner, tr("sample_name", view.language), view.language)
+        samples.write_samples(project.input)
+        view.desk.set_settings(project, {"resolution": samples.RESOLUTION, "trigger": "ohwx"})
+        view.desk.run(project)
+        return self.shell.at(self.shell.moved(view, project=project.id))
+
+    def again(self, view: View) -> Updates:
+        """Reads the folder again, which may hold more by now."""
+        view.desk.run(view.theirs, self.name)
+        return self.shell.at(view)
 
     def read_folder(self, view: View, folder: str) -> Updates:
         """The projects of a folder on this machine."""
         made = view.desk.intake.of_folder(view.owner, folder or "", "", view.language)
         for project in made:
             view.desk.run(project, self.name)
-        return self.shell.at(self.shell.moved(view, project=made[0].id)) | {self.folder: ""}
+        there = self.shell.moved(view, project=made[0].id)
+        return {**self.shell.at(there), self.folder: gr.update(value="")}
+
+    def gallery(self, view: View, data: dict[str, Any]) -> Any:
+        """The photos known so far, those looked at with their picture; `same` where nothing changed."""
+        desk = view.desk
+        photos, problems = desk.store.photos(view.theirs.id)
+        # The previews are there before the measurements are: those are saved many at a time.
+        seen = {p.sha256 for p in photos if measure.preview_path(desk.settings, p.sha256).exists()}
+        key = f"{len(photos)} {len(problems)} {len(seen)} {desk.jobs.latest(view.theirs.id)}"
+        if data.get("seen") == key:
+            return {"same": True}
+        return {
+            "key": key,
+            "photos": [
+                [printable(p.source.name), view.picture(p.sha256) if p.sha256 in seen else ""] for p in photos
+            ],
+            "problems": [[printable(name), f"{p.message} {p.remedy}".strip()] for name, p in problems],
+        }
+
+    def _set(self, name: str) -> Any:
+        def change(view: View, value: Any) -> Updates:
+            view.desk.set_settings(view.theirs, {name: value})
+            return {}
+
+        return change
+
+
+def _heaps(uploads: list[Upload]) -> dict[str, list[Upload]]:
+    """Uploads by their ZIP or top folder, without its name: that becomes the project's."""
+    heaps: dict[str, list[Upload]] = {}
+    for upload in uploads:
+        top, slash, rest = upload.name.partition("/")
+        if slash:
+            heaps.setdefault(top, []).append(Upload(upload.path, rest))
+        elif top.lower().endswith(".zip"):
+            heaps.setdefault(top[:-4], []).append(upload)
+        else:
+            heaps.setdefault("", []).append(upload)
+    return heaps

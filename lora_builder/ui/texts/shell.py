@@ -18,8 +18,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "nav_done": ("done", "已完成"),
     "nav_stale": ("out of date", "已过期"),
     "nav_stale_long": (
-        "Something before this step changed since it was made.",
-        "此步骤完成后，前面的内容有改动。",
+        "This step is out of date: something that it depends on has changed.",
+        "此步骤已过期：它所依据的内容有改动。",
     ),
     "nav_redo": ("Do this step again", "重做此步骤"),
     "step_photos": ("Photos", "照片"),
