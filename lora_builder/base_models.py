@@ -13,9 +13,6 @@ from dataclasses import dataclass
 VAE_CELL = 8
 """Pixels a side of one latent cell, for every model here."""
 
-STEP = 64
-"""Pixels; sides of bucket crops are multiples of this, which every trainer here accepts unchanged."""
-
 
 @dataclass(frozen=True)
 class BaseModel:
@@ -51,5 +48,5 @@ BASE_MODELS: Mapping[str, BaseModel] = {
 PORTRAIT_SIZES = (
     (1024, 1024), (896, 1152), (1152, 896), (832, 1216), (1216, 832), (768, 1344), (1344, 768),
 )  # fmt: skip
-"""Width and height in pixels of the bucket crops: SDXL's own sizes from 9:16 to 16:9. Each lies in
-the bucket list of kohya's trainers, ai-toolkit and OneTrainer at 1024, so none is cut again."""
+"""Width and height in pixels of the bucket crops: SDXL's own sizes from 9:16 to 16:9. kohya's trainers
+take each unchanged; others trim some of them a little (`export.buckets` says how)."""
