@@ -8,6 +8,8 @@ from lora_builder.version import __version__ as __version__
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Pushes go over plain HTTP: what the tests speak, and no native library with sockets of its own.
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 # MediaPipe and TensorFlow Lite write start-up chatter to stderr below this level.
 os.environ.setdefault("GLOG_minloglevel", "2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,20 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from lora_builder.cli import BaseModel, Json, LayoutNames, Output, Set, app, out, parse_pairs, read_settings
+from lora_builder.cli import (
+    BaseModel,
+    Json,
+    LayoutNames,
+    Output,
+    Set,
+    app,
+    err,
+    out,
+    parse_pairs,
+    read_settings,
+)
 from lora_builder.errors import BadInput
-from lora_builder.export import packages
+from lora_builder.export import hub, packages
 from lora_builder.export.layouts import LAYOUTS
 from lora_builder.export.plan import ExportPlan, plan
 from lora_builder.export.write import class_pictures, write_layouts
@@ -117,6 +129,46 @@ def diff(one: Package, other: Package, json: Json = False) -> None:
         for value in values:
             text = " -> ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
             out.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def push(
+    project: Annotated[Path, typer.Argument(help="Folder of one project, as in DATASETS/anna.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Dataset repository on the Hub.")],
+    public: Annotated[
+        bool, typer.Option(help="Let everybody see it; needs --consent and --licence.")
+    ] = False,
+    licence: Annotated[str | None, typer.Option(help="As the Hub names it: cc-by-4.0, other, ...")] = None,
+    consent: Annotated[str | None, typer.Option(help="Who agreed to the publication, and how.")] = None,
+    message: Annotated[str, typer.Option(help="Commit message.")] = "Upload the dataset",
+    set: Set = None,
+    json: Json = False,
+) -> None:
+    """Push a dataset to the Hugging Face Hub: private, resumable; the token is read from HF_TOKEN."""
+    given = {"licence": licence, "consent": consent}
+    settings = read_settings(set, **given)
+    with Store(settings.database) as store:
+        (known,) = known_projects(store, project)[:1]
+        with locked(known.folder):
+            done = hub.push(
+                packages.read_project(known.folder),
+                store.decisions(known.id),
+                as_it_ran(known.folder, set, given),
+                repository,
+                os.environ.get(TOKEN, ""),
+                public=public,
+                message=message,
+                coverage=hub.coverage_of_report(known.folder),
+                progress=lambda n, total: err.print(f"pushed {n}/{total}", highlight=False),
+                endpoint=os.environ.get("HF_ENDPOINT"),
+            )
+    if json:
+        _print_json(asdict(done))
+        return
+    seen = "private" if done.private else "public"
+    out.print(
+        f"{done.url} ({seen}, {done.files} files, commit {done.commit[:8]})", highlight=False, markup=False
+    )
 
 
 def known_projects(store: Store, output: Path) -> list[Project]:

@@ -11,6 +11,7 @@
     ├── ModelUnavailable     a model's weights are missing, altered, or not installed
     ├── StoreUnavailable     the database cannot be opened or written
     ├── OutputUnwritable     the output folder is read-only or its disk is full
+    ├── HubRefused           the Hugging Face Hub refuses a push, or cannot be reached
     ├── ProjectBusy          another process works on the same project
     └── Cancelled            the user asked to stop; what was done is kept
 
@@ -75,6 +76,10 @@ class StoreUnavailable(LoraBuilderError):
 
 class OutputUnwritable(LoraBuilderError):
     """The output folder is read-only or its disk is full."""
+
+
+class HubRefused(LoraBuilderError):
+    """The Hugging Face Hub refuses a push, or cannot be reached."""
 
 
 class ProjectBusy(LoraBuilderError):
