@@ -137,7 +137,6 @@ def _stage_command(stage: Stage, help: str) -> None:
 
 _stage_command(Stage.FOCUS, "Frame the crops of the projects prepared in OUTPUT.")
 _stage_command(Stage.CROP, "Cut the training images of the projects prepared in OUTPUT.")
-_stage_command(Stage.CAPTION, "Caption the kept photos of the projects prepared in OUTPUT.")
 _stage_command(Stage.PACK, "Write dataset, report and ZIP of the projects prepared in OUTPUT.")
 
 
@@ -208,7 +207,7 @@ def version() -> None:
 
 def main() -> None:
     """Entry point: errors of the user's world become one plain line and an exit code."""
-    from lora_builder import cli_export  # noqa: F401  (its commands join `app`)
+    from lora_builder import cli_caption, cli_export  # noqa: F401  (their commands join `app`)
 
     try:
         app(standalone_mode=True)

@@ -133,9 +133,10 @@ def endpoints_of(settings: Settings) -> dict[str, Endpoint]:
             (p for p in PRESETS.values() if p.url.rstrip("/") == settings.base_url.strip().rstrip("/")), None
         )
         name = preset.name if preset else "base"
-        key = settings.endpoint_keys.get(name) or settings.modelscope_token
-        if not key.get_secret_value() and preset is not None:
-            key = _key_of(preset.name, preset.key_name, settings)
+        # The service's own key where the address is a known one; else the one key that goes with BASE_URL.
+        key = _key_of(name, preset.key_name if preset else "", settings)
+        if not key.get_secret_value():
+            key = settings.modelscope_token
         found[name] = endpoint(name, settings.base_url, settings, key)
     for entry in settings.endpoints:
         name, equals, url = entry.partition("=")
