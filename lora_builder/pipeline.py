@@ -47,6 +47,7 @@ from lora_builder.resources import check_disk, plan
 from lora_builder.resources import look as look_around
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
+from lora_builder.vision_focus import focus_all
 from lora_builder.watch import unreadable, watched
 from lora_builder.workers import Workers
 
@@ -222,12 +223,18 @@ def _decide(job: _Job) -> Iterator[Event]:
 def _focus(job: _Job) -> Iterator[Event]:
     kept = job.kept
     job.crops, job.more = {}, {}
+    ask = [v for v in kept if job.overrides.get(v.photo.sha256, Override()).crop is None]
+    with closing(focus_all(job.store, job.project.id, ask, job.looks, job.settings, job.cancelled)) as looks:
+        for done, look in enumerate(looks):
+            if look.crop is not None:
+                job.crops[look.sha256] = look.crop
+            yield job.event(Stage.FOCUS, min(done, len(kept) - 1), len(kept), look.name, look.message)
     drawn = job.store.finishing.extra_crops(job.project.id)
     for verdict in kept:
         measurement = job.looks[verdict.photo.sha256]
         assert isinstance(measurement, Measurement)
         box = job.overrides.get(verdict.photo.sha256, Override()).crop
-        crop = framed(measurement, verdict.subject, box, job.settings)
+        crop = job.crops.get(verdict.photo.sha256) or framed(measurement, verdict.subject, box, job.settings)
         if crop is not None:
             job.crops[verdict.photo.sha256] = crop
             job.more[verdict.photo.sha256] = more_frames(measurement, verdict.subject, job.settings, crop) | {

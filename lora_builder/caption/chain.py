@@ -95,6 +95,16 @@ class Asker:
     clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
 
+    @property
+    def parallel(self) -> int:
+        """Requests that may be on their way at once, over all endpoints."""
+        return sum({model.endpoint.name: model.endpoint.parallel for model in self.models}.values())
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        for client in self.clients.values():
+            client.close()
+
     def known(self, question: Question, read: Reader[object]) -> Gave | None:
         """An answer that was paid for before, of the first model in the list that has one."""
         keys = {question.key(model): model for model in self.models}

@@ -8,11 +8,11 @@ writes. A failed caption is a state, never a text.
 from __future__ import annotations
 
 import hashlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lora_builder.caption import picture
@@ -21,6 +21,7 @@ from lora_builder.caption.checks import Found
 from lora_builder.caption.client import Ask, Client
 from lora_builder.caption.composer import AUTHOR as COMPOSER
 from lora_builder.caption.composer import compose
+from lora_builder.caption.crew import crew
 from lora_builder.caption.crosscheck import facts, seen
 from lora_builder.caption.endpoints import Endpoint, Model, hosts, models_of
 from lora_builder.caption.limits import Gates
@@ -29,7 +30,7 @@ from lora_builder.caption.prompts import Prompt, fill, find, from_record, variab
 from lora_builder.caption.records import USER, CaptionEntry, CaptionState, Purpose
 from lora_builder.caption.structured import schema
 from lora_builder.caption.writing import Writer
-from lora_builder.errors import Cancelled, CaptionsMissing
+from lora_builder.errors import CaptionsMissing
 from lora_builder.records import Crop, Measurement, Shot, Verdict
 from lora_builder.settings import Settings
 from lora_builder.store import Store
@@ -37,11 +38,20 @@ from lora_builder.store import Store
 RECIPE = 1
 """Part of every caption's recipe; raise it when the same answer would be written otherwise."""
 
-MOST_THREADS = 64
-"""Threads at once: they wait for servers, so twice the allowed requests, up to this."""
+FOCUS_SCHEMA: dict[str, dict[str, object]] = {
+    "usable": {"type": "boolean"},
+    "why": {"type": "string", "maxLength": 200},
+    "box": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
+}
+"""What a focus adds to the answer's schema."""
 
-JOIN_S = 1.0
-"""Seconds that a stopped run waits for its threads; requests end within `network.POLL_S`."""
+FOCUS_ASKED = (
+    'In the same JSON object: "box": [left, top, right, bottom] in pixels of the picture, around the whole'
+    ' of the main person as far as they are in the picture, clothes and hair included; "usable": false'
+    ' where the person is hidden, cut through the face or hardly visible, else true; "why": a short reason'
+    " where it is not usable, else an empty string."
+)
+"""What is asked for the focus."""
 
 NAMED = 5
 """Photos that a message names before it counts the rest."""
@@ -236,7 +246,7 @@ def who(task: CaptionTask, settings: Settings) -> tuple[str, ...]:
 
 
 def asker(store: Store, models: Sequence[Model], settings: Settings, stopped: Callable[[], bool]) -> Asker:
-    """The priority list made ready; close it with `close_clients`."""
+    """The priority list made ready; close it after use."""
     places: dict[str, Endpoint] = {model.endpoint.name: model.endpoint for model in models}
     ledger = store.ledger
     gates = Gates(
@@ -245,12 +255,6 @@ def asker(store: Store, models: Sequence[Model], settings: Settings, stopped: Ca
     )
     clients = {name: Client(place, settings.caption_timeout_s) for name, place in places.items()}
     return Asker(store, models, settings, gates, clients, stopped)
-
-
-def close_clients(ready: Asker) -> None:
-    """Lets go of the connections."""
-    for client in ready.clients.values():
-        client.close()
 
 
 def question_of(
@@ -270,6 +274,20 @@ def question_of(
     return Question(project_id, task.item, Purpose.CAPTION, ask, parts)
 
 
+def joint_question(
+    store: Store, project_id: str, task: CaptionTask, settings: Settings, data: bytes
+) -> Question:
+    """The caption's question with the focus's in one: about the whole photo, `data`."""
+    whole = replace(task, crop=None, picture_key=f"{task.item.partition('/')[0]}-whole")
+    question = question_of(store, project_id, whole, settings, data)
+    ask = replace(
+        question.ask,
+        user=f"{question.ask.user}\n\n{FOCUS_ASKED}",
+        schema=schema(policy_of(settings).language, FOCUS_SCHEMA),
+    )
+    return replace(question, ask=ask, key_parts=(*question.key_parts, "joint", FOCUS_ASKED))
+
+
 def _composed(task: CaptionTask, settings: Settings, recipe: str, why: str = "") -> CaptionEntry:
     text = compose(task.measurement, task.subject, task.shot, task.crop, settings).text
     return CaptionEntry(task.item, text, COMPOSER, reason=why, recipe=recipe)
@@ -286,8 +304,10 @@ def _caption_one(ready: Asker, project_id: str, task: CaptionTask, settings: Set
     def entry(made: object, model: Model) -> CaptionEntry:
         return CaptionEntry(task.item, str(made), model.label, recipe=made_of)
 
-    asked = question_of(store, project_id, task, settings, b"")
-    result = ready.known(asked, read)
+    # One request may have served focus and caption; its answer is known then.
+    joint = joint_question(store, project_id, task, settings, b"") if settings.one_request else None
+    result = ready.known(joint, read) if joint is not None else None
+    result = result or ready.known(question_of(store, project_id, task, settings, b""), read)
     if result is None:
         if task.picture is None:
             raise ValueError(f"{task.name} has no picture to send.")
@@ -316,58 +336,21 @@ def _given_up(store: Store, project_id: str, task: CaptionTask, settings: Settin
 def _asked(
     store: Store, project_id: str, work: Plan, settings: Settings, cancelled: Callable[[], bool]
 ) -> Iterator[CaptionEntry]:
-    stop = threading.Event()
+    stop, late = threading.Event(), threading.Event()
     end = time.monotonic() + settings.caption_minutes * 60 if settings.caption_minutes else None
-    late = threading.Event()
     ready = asker(store, work.models, settings, lambda: stop.is_set() or late.is_set())
-    waiting: queue.SimpleQueue[CaptionTask] = queue.SimpleQueue()
-    results: queue.SimpleQueue[tuple[CaptionTask, CaptionEntry | BaseException | None]] = queue.SimpleQueue()
-    for task in work.todo:
-        waiting.put(task)
 
-    def labour() -> None:
-        while not stop.is_set():
-            try:
-                task = waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                results.put(
-                    (task, None if late.is_set() else _caption_one(ready, project_id, task, settings))
-                )
-            except BaseException as error:  # noqa: BLE001  raised again by the reader of the queue
-                results.put((task, error))
+    def one(task: CaptionTask) -> CaptionEntry | None:
+        return None if late.is_set() else _caption_one(ready, project_id, task, settings)
 
-    allowed = sum({model.endpoint.name: model.endpoint.parallel for model in work.models}.values())
-    threads = [
-        threading.Thread(target=labour, name=f"caption-{number}", daemon=True)
-        for number in range(min(len(work.todo), 2 * allowed, MOST_THREADS))
-    ]
-    try:
-        for thread in threads:
-            thread.start()
-        for _ in work.todo:
-            while True:
-                if cancelled():
-                    raise Cancelled("Stopped. What was captioned is kept.", "Run again to go on.")
-                if end is not None and time.monotonic() > end:
-                    late.set()
-                    ready.gates.wake()
-                try:
-                    task, result = results.get(timeout=0.1)
-                    break
-                except queue.Empty:
-                    continue
-            if isinstance(result, BaseException):
-                raise result
+    def watch() -> None:
+        if end is not None and time.monotonic() > end:
+            late.set()
+
+    results = crew(one, work.todo, 2 * ready.parallel, stop, cancelled, watch)
+    with closing(ready), closing(results):
+        for task, result in results:
             if result is None:
                 why = f"The time limit of {settings.caption_minutes:g} minutes was over."
                 result = _given_up(store, project_id, task, settings, why)
             yield result
-    finally:
-        stop.set()
-        ready.gates.wake()
-        until = time.monotonic() + JOIN_S
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        close_clients(ready)

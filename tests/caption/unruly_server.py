@@ -141,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_good(self, asked: dict) -> None:
-        if "focus" in asked["messages"][0]["content"]:
+        if '"box"' in str(asked["messages"]):
             self.completion(json.dumps(FIELDS | State.settings.get("focus", {})))
         else:
             self.completion(json.dumps(FIELDS))
