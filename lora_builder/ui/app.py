@@ -14,6 +14,7 @@ from lora_builder.jobs import Jobs
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 from lora_builder.ui import door
+from lora_builder.ui.api import Api
 from lora_builder.ui.desk import Desk, settings_of, stamped_run
 from lora_builder.ui.shell import Shell
 from lora_builder.ui.static import FOLDER
@@ -110,4 +111,5 @@ def build(desk: Desk) -> gr.Blocks:
         title=tr("title", "en"), analytics_enabled=False, fill_width=True, delete_cache=(3600, CACHE_AGE_S)
     ) as blocks:
         Shell(desk).wire(blocks)
+        Api(desk).publish()
     return blocks

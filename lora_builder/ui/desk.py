@@ -365,14 +365,16 @@ def _keep_whole(store: Store, project: Project, settings: Settings) -> None:
 def current_stamps(store: Store, project: Project, settings: Settings) -> dict[str, str]:
     """What each step's result would be made of now."""
     photos = f"{project.input} {store.notes.read(project.id, 'photos').get('added', 0)}"
-    written = {
-        item: entry.text for item, entry in store.captions.all(project.id).items() if entry.author == USER
-    }
+    overrides = store.overrides(project.id)
+    # A run moves the captions of overrides to the others: only both together say what the user wrote.
+    written = {sha: " ".join(o.caption.split()) for sha, o in overrides.items() if o.caption}
+    captions = store.captions.all(project.id)
+    written |= {item: entry.text for item, entry in captions.items() if entry.author == USER}
     more = {
         "crop": repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id))),
         "export": sorted(written.items()),
     }
-    return fingerprints(photos, settings, store.overrides(project.id), more)
+    return fingerprints(photos, settings, overrides, more)
 
 
 def stages_until(step: str) -> Sequence[Stage]:

@@ -43,8 +43,11 @@ _STEP_OF: Mapping[str, tuple[str, ...]] = {
 """Beginnings of the names of each step's settings; what is in none belongs to choosing."""
 
 
-_DECIDED_IN: Mapping[str, str] = {"faces": "people", "crop": "crop", "caption": "caption"}
+_DECIDED_IN: Mapping[str, str] = {"faces": "people", "crop": "crop"}
 """The step of an override's fields; the others belong to choosing."""
+
+_ELSEWHERE = {"caption"}
+"""Fields of an override that count where the captions do."""
 
 
 def step_of(setting: str) -> str | None:
@@ -64,10 +67,10 @@ def fingerprints(
     values = settings.model_dump(mode="json")
     own = {step: {n: v for n, v in values.items() if step_of(n) == step} for step in STAGES_OF}
     nothing = asdict(Override())
-    decided: dict[str, dict[str, Any]] = {"people": {}, "choose": {}, "crop": {}, "caption": {}}
+    decided: dict[str, dict[str, Any]] = {"people": {}, "choose": {}, "crop": {}}
     for sha256, override in overrides.items():
         for name, value in asdict(override).items():
-            if value != nothing[name]:
+            if value != nothing[name] and name not in _ELSEWHERE:
                 decided[_DECIDED_IN.get(name, "choose")][f"{sha256} {name}"] = value
     extra: dict[str, Any] = {"photos": photos, **more}
     result, before = {}, ""
