@@ -11,8 +11,8 @@ from lora_builder.store.database import upsert
 
 _notes = sa.table("project_notes", sa.column("project_id"), sa.column("kind"), sa.column("value", sa.JSON))
 
-SETTINGS, STAMPS = "settings", "stamps"
-"""Kinds of notes: changed settings by name, fingerprints by step."""
+SETTINGS, STAMPS, USED = "settings", "stamps", "used"
+"""Kinds of notes: changed settings by name, fingerprints by step, when it was last used (`at`)."""
 
 
 class Notes:

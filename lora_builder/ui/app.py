@@ -16,9 +16,13 @@ from lora_builder.store import Project, Store
 from lora_builder.ui import door
 from lora_builder.ui.api import Api
 from lora_builder.ui.desk import Desk, settings_of, stamped_run
+from lora_builder.ui.janitor import Janitor
 from lora_builder.ui.shell import Shell
 from lora_builder.ui.static import FOLDER
 from lora_builder.ui.texts import tr
+
+SPACE_RETENTION_H = 24
+"""Hours without use after which a public Space deletes a project."""
 
 CACHE_AGE_S = 24 * 3600
 """Uploads never built and downloads already fetched are removed after this long."""
@@ -30,10 +34,13 @@ def launch(settings: Settings) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(settings.data_dir / "uploads")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # `docker stop` ends it as Ctrl-C does
+    settings = hosted(settings)
     with Store(settings.database) as store:
         desk = Desk(settings, store, jobs_of(store, settings), is_local(host))
+        janitor = Janitor(desk)
         try:
             desk.jobs.resume()
+            janitor.start()
             page = build(desk)
             _, address, _ = page.launch(
                 server_name=host,
@@ -54,6 +61,7 @@ def launch(settings: Settings) -> None:
             print(f"{tr('title', 'en')} is open at {address} (Ctrl-C stops it)", flush=True)
             page.block_thread()
         finally:
+            janitor.stop()
             desk.jobs.close()
 
 
@@ -64,6 +72,13 @@ def jobs_of(store: Store, settings: Settings) -> Jobs:
         return settings_of(settings, store, project)
 
     return Jobs(store, of_project, stamped_run)
+
+
+def hosted(settings: Settings) -> Settings:
+    """On a Space, where everybody comes, photos are deleted after a day unless the owner says else."""
+    if not os.environ.get("SPACE_ID") or "retention_hours" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"retention_hours": SPACE_RETENTION_H})
 
 
 def is_local(host: str) -> bool:

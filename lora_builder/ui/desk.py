@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from lora_builder.jobs import FINISHED, Jobs
 from lora_builder.records import Box, Event, Measurement, Override, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
-from lora_builder.store.notes import SETTINGS, STAMPS
+from lora_builder.store.notes import SETTINGS, STAMPS, USED
 from lora_builder.ui.bench import Bench, Benches
 from lora_builder.ui.door import Signer
 from lora_builder.ui.intake import Intake, Upload
@@ -36,6 +37,9 @@ DOWNLOADS = "downloads"
 """Folder among the uploads for files that a visitor asked for, each in a folder of random name."""
 
 FALLBACK_NAME = "dataset"
+
+TOUCH_S = 300.0
+"""Seconds after which the use of a project is noted again."""
 
 REMEMBERED = 256
 """Settings of projects that are kept ready."""
@@ -69,6 +73,7 @@ class Desk:
     signer: Signer = field(default_factory=Signer)
     benches: Benches = field(default_factory=Benches)
     _known: dict[str, Settings] = field(default_factory=dict, repr=False)
+    _used: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def intake(self) -> Intake:
@@ -84,7 +89,17 @@ class Desk:
         project = self.store.find_project(project_id)
         if project is None or project.owner is None:
             return None
-        return project if secrets.compare_digest(project.owner.encode(), owner.encode()) else None
+        if not secrets.compare_digest(project.owner.encode(), owner.encode()):
+            return None
+        self._touch(project)
+        return project
+
+    def _touch(self, project: Project) -> None:
+        """Notes that the project is in use, now and then: the retention time counts from there."""
+        now = time.time()
+        if self.settings.retention_hours and now - self._used.get(project.id, 0.0) > TOUCH_S:
+            self._used[project.id] = now
+            self.store.notes.write(project.id, USED, {"at": now})
 
     def all_mine(self, owner: str | None) -> list[Project]:
         """The visitor's projects, newest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 from lora_builder.errors import BadInput, BadSettings
 from lora_builder.jobs import Jobs
 from lora_builder.records import Event, Override, Stage
-from lora_builder.settings import Settings
+from lora_builder.settings import Settings, load
 from lora_builder.store import Project, Store
-from lora_builder.ui.app import build, is_local, jobs_of
+from lora_builder.ui.app import build, hosted, is_local, jobs_of
 from lora_builder.ui.desk import Desk, stamped_run
 from lora_builder.ui.door import new_token
 from lora_builder.ui.intake import Upload
+from lora_builder.ui.janitor import Janitor
 
 
 def idle(
@@ -224,6 +226,32 @@ def test_a_download_has_a_name_nobody_guesses(desk: Desk) -> None:
     assert first.parent != second.parent
     assert first.name == "A-n-train-package.zip"
     assert desk.intake.uploads in first.parents
+
+
+def test_what_nobody_uses_is_deleted_after_the_retention_time(settings: Settings, tmp_path: Path) -> None:
+    """An unused project goes with its photos, a used one and one of the command line stay."""
+    kept_for = settings.model_copy(update={"retention_hours": 2})
+    with Store(settings.database) as store:
+        desk = a_desk(kept_for, store)
+        owner = new_token()
+        old, used = (desk.intake.create(owner, name, "en") for name in ("old", "used"))
+        nobodys = store.project(tmp_path / "cli", "cli", tmp_path, None)
+        for project in (old, used):
+            store.notes.write(project.id, "used", {"at": 0.0})
+        desk.mine(used.id, owner)
+        assert Janitor(desk).sweep() == 1
+        assert [project.name for project in store.projects()] == ["used", nobodys.name]
+        assert not old.folder.exists()
+        hours = 3600.0
+        assert Janitor(desk, clock=lambda: time.time() + 3 * hours).sweep() == 1
+
+
+def test_a_space_deletes_after_a_day(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A public Space has a retention time without anybody setting one; another value is respected."""
+    assert hosted(settings).retention_hours == 0
+    monkeypatch.setenv("SPACE_ID", "me/app")
+    assert hosted(settings).retention_hours == 24
+    assert hosted(load(retention_hours=0)).retention_hours == 0
 
 
 def test_only_loopback_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
