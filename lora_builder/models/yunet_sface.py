@@ -16,7 +16,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from skimage.transform import SimilarityTransform
+from skimage.transform import estimate_transform
 
 from lora_builder.errors import ModelUnavailable
 from lora_builder.models.interface import Calibration, DetectedFace, ModelInfo
@@ -52,8 +52,10 @@ one person's pairs match."""
 def aligned(pixels: Pixels, landmarks: Floats, side: int = ALIGNED_SIDE, zoom: float = 1.0) -> Pixels:
     """The face turned upright by a similarity transform, `side` pixels square; `zoom` < 1 shows more."""
     target = ((ALIGNED - ALIGNED_SIDE / 2) * zoom + ALIGNED_SIDE / 2) * (side / ALIGNED_SIDE)
-    transform = SimilarityTransform.from_estimate(landmarks, target)
-    matrix = np.asarray(transform.params if transform else np.eye(3))[:2]
+    transform = estimate_transform("similarity", landmarks, target)
+    # Points that all coincide fit no transform: that is falsy, or (before scikit-image 0.26) not finite.
+    fits = bool(transform) and bool(np.isfinite(transform.params).all())
+    matrix = np.asarray(transform.params if fits else np.eye(3))[:2]
     result: Pixels = cv2.warpAffine(pixels, matrix, (side, side), flags=cv2.INTER_LINEAR)
     return result
 
