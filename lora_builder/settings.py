@@ -91,6 +91,25 @@ class Settings(BaseSettings):
     )
     one_request: bool = Field(False, description="Ask for focus and caption in one request.")
 
+    # Shared use
+    login: SecretStr = Field(
+        SecretStr(""), description="NAME:PASSWORD of those who may come in, commas between; empty: everybody."
+    )
+    share: bool = Field(False, description="Open a public address through Gradio's servers (a stranger's).")
+    visitor_upload_mb: int = Field(
+        default_factory=lambda: 8192 if os.environ.get("SPACE_ID") else 0,
+        ge=0,
+        description="Most MiB that one visitor may upload in an hour; 0: no limit.",
+    )
+    visitor_jobs: int = Field(
+        default_factory=lambda: 3 if os.environ.get("SPACE_ID") else 0,
+        ge=0,
+        description="Most jobs of one visitor that wait or run; 0: no limit.",
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="Who sends it as Bearer may read /metrics and /log; empty: this machine."
+    )
+
     # Limits
     max_upload_mb: int = Field(2048, ge=1, description="Largest upload and largest file, MiB.")
     max_image_pixels: int = Field(

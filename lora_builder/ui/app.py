@@ -10,10 +10,12 @@ from typing import Any
 
 import gradio as gr
 
+from lora_builder import logs
+from lora_builder.files import sweep
 from lora_builder.jobs import Jobs
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
-from lora_builder.ui import door
+from lora_builder.ui import door, fence, operations
 from lora_builder.ui.api import Api
 from lora_builder.ui.desk import Desk, settings_of, stamped_run
 from lora_builder.ui.janitor import Janitor
@@ -35,8 +37,13 @@ def launch(settings: Settings) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # `docker stop` ends it as Ctrl-C does
     settings = hosted(settings)
+    logs.start(settings)
+    sweep(settings.data_dir)
+    local = is_local(host) and not settings.share
+    if settings.share:
+        print(tr("share_warning", "en"), flush=True)
     with Store(settings.database) as store:
-        desk = Desk(settings, store, jobs_of(store, settings), is_local(host))
+        desk = Desk(settings, store, jobs_of(store, settings), local)
         janitor = Janitor(desk)
         try:
             desk.jobs.resume()
@@ -44,7 +51,8 @@ def launch(settings: Settings) -> None:
             page = build(desk)
             _, address, _ = page.launch(
                 server_name=host,
-                share=False,
+                share=settings.share,
+                auth=fence.logins(settings),
                 quiet=True,
                 prevent_thread_lock=True,
                 ssr_mode=False,
@@ -54,8 +62,10 @@ def launch(settings: Settings) -> None:
                 theme=theme(),
                 css_paths=FOLDER / "style.css",
                 app_kwargs={
-                    "routes": door.routes(desk.signer, desk.read_picture, desk.file_of),
-                    "middleware": door.middleware(),
+                    "routes": door.routes(desk.signer, desk.read_picture, desk.file_of)
+                    + operations.routes(settings, store),
+                    "middleware": fence.middleware(fence.Fence(settings, local), fence.login_key(settings))
+                    + door.middleware(),
                 },
             )
             print(f"{tr('title', 'en')} is open at {address} (Ctrl-C stops it)", flush=True)

@@ -133,7 +133,14 @@ class Desk:
     # Runs
 
     def run(self, project: Project, step: str | None = None) -> str:
-        """Starts everything, or one step again with what it needs of the steps before."""
+        """Starts everything, or one step again with what it needs of the steps before.
+
+        Raises BadInput where the visitor has as many jobs as `visitor_jobs` allows.
+        """
+        most = self.settings.visitor_jobs
+        others = [p for p in self.all_mine(project.owner) if p.id != project.id] if most else []
+        if most and sum(self.busy(other) for other in others) >= most:
+            raise BadInput(tr("too_many_jobs", "en", most=most), tr("too_many_jobs_remedy", "en"))
         if step is None:
             return self.jobs.start(project)
         return self.jobs.start(project, STAGES_OF[step], ALONE)

@@ -106,7 +106,7 @@ class _KnowVisitors:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in ("", "/"):
             await self.app(scope, receive, send)
             return
-        known = visitor(_cookies(scope))
+        known = visitor(cookies_of(scope))
         token = known or new_token()
 
         async def sending(message: Message) -> None:
@@ -122,7 +122,8 @@ def middleware() -> list[Middleware]:
     return [Middleware(_KnowVisitors)]
 
 
-def _cookies(scope: Scope) -> dict[str, str]:
+def cookies_of(scope: Scope) -> dict[str, str]:
+    """The cookies of a request."""
     header = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
     try:
         return {name: morsel.value for name, morsel in SimpleCookie(header).items()}

@@ -6,6 +6,14 @@ from collections.abc import Mapping
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     "title": ("LoRA Dataset Builder", "LoRA 数据集生成器"),
+    "share_warning": (
+        "Warning: `share` opens this app to anybody who has the address, through servers of Gradio's. "
+        "Photos that are uploaded pass through them. Set `login`, and stop the app when you are done.",
+        "警告：`share` 会经由 Gradio 的服务器向任何知道网址的人开放本应用，上传的照片会经过这些服务器。"
+        "请设置 `login`，用完后请关闭应用。",
+    ),
+    "too_many_jobs": ("You have {most} jobs at work already.", "您已有 {most} 个任务在进行。"),
+    "too_many_jobs_remedy": ("Wait until one ends, or stop one.", "请等待其中一个结束，或停止一个。"),
     "nav_title": ("LoRA Dataset Builder", "LoRA 数据集生成器"),
     "nav_steps": ("Steps", "步骤"),
     "nav_language": ("Language", "语言"),
