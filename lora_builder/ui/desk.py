@@ -17,7 +17,7 @@ from PIL import Image
 
 from lora_builder import measure, pipeline
 from lora_builder.caption.records import USER
-from lora_builder.errors import BadInput, LoraBuilderError
+from lora_builder.errors import BadInput, BadSettings, LoraBuilderError
 from lora_builder.export.layouts import LAYOUTS
 from lora_builder.files import writing_to
 from lora_builder.identity import FaceAt
@@ -29,7 +29,7 @@ from lora_builder.store.notes import SETTINGS, STAMPS, USED
 from lora_builder.ui.bench import Bench, Benches
 from lora_builder.ui.door import Signer
 from lora_builder.ui.intake import Intake, Upload
-from lora_builder.ui.stamps import MACHINE, STAGES_OF, fingerprints, marks
+from lora_builder.ui.stamps import MACHINE, OUTWARD, READ_FROM, STAGES_OF, fingerprints, marks
 from lora_builder.ui.steps import STEPS
 from lora_builder.ui.texts import tr
 
@@ -118,7 +118,12 @@ class Desk:
         return self._known[own]
 
     def set_settings(self, project: Project, changes: Mapping[str, Any]) -> Settings:
-        """Remembers changed settings of the project. Raises BadSettings for values out of range."""
+        """Remembers changed settings of the project. Raises BadSettings for values out of range.
+
+        On a shared app also for what would reach beyond the project: other servers, other files.
+        """
+        if not self.local:
+            _stay_inside(project, changes)
         before = self.store.notes.read(project.id, SETTINGS)
         own = before | {name: value for name, value in changes.items() if name not in MACHINE}
         settings = load(**(self.settings.model_dump() | own))
@@ -339,6 +344,18 @@ def _face(settings: Settings, name: str) -> bytes:
     except (OSError, SystemError):  # no preview, or a face of no size
         return b""
     return buffer.getvalue()
+
+
+def _stay_inside(project: Project, changes: Mapping[str, Any]) -> None:
+    """Raises BadSettings where a visitor's settings name servers, or files that are not the project's."""
+    for name, value in changes.items():
+        if name in OUTWARD:
+            raise BadSettings(f"{name} is set by whoever runs this app.", "Run it on your own machine.")
+        if name in READ_FROM and value:
+            paths = [value] if isinstance(value, str | Path) else list(value)
+            home = project.folder.resolve()
+            if not all(Path(str(path)).resolve().is_relative_to(home) for path in paths):
+                raise BadSettings(f"{name} must lie in the project.", "Upload the photos instead.")
 
 
 def settings_of(settings: Settings, store: Store, project: Project) -> Settings:

@@ -34,6 +34,12 @@ MACHINE = frozenset(
 )
 """Settings of the machine, not of a project: no project may change them, and no result depends on them."""
 
+OUTWARD = frozenset("endpoints endpoint_keys model_limits".split())
+"""Which servers see photos, with which of the machine's keys: on a shared app not a visitor's to say."""
+
+READ_FROM = frozenset("references not_references regularisation".split())
+"""Settings that name files to read: on a shared app only the project's own."""
+
 _STEP_OF: Mapping[str, tuple[str, ...]] = {
     "photos": ("analysis_", "face_model", "body_model", "background"),
     "people": ("subject_", "references", "not_references"),

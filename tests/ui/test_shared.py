@@ -233,3 +233,50 @@ def test_the_picture_route_gives_nothing_without_a_signature(strangers: tuple[St
     digest = hashlib.sha256(ann.photo).hexdigest()
     signature = base64.b16encode(os.urandom(16)).decode().lower()
     assert ann.http.get(f"/ldb/picture/thumb/{digest}/{signature}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("endpoints", ["openai=https://evil.example/v1"]),
+        ("endpoint_keys", {"openai": "x"}),
+        ("references", ["/etc/ssl/private/somebody.jpg"]),
+        ("references", ["INSIDE/../../another/input/1.jpg"]),
+        ("regularisation", "/home"),
+    ],
+)
+def test_settings_of_a_visitor_reach_no_other_server_and_no_other_file(
+    settings: Settings, name: str, value: object
+) -> None:
+    """The server's keys go to no address of a visitor's; its files into no visitor's dataset."""
+    from lora_builder.errors import BadSettings
+    from tests.ui.test_desk import a_desk
+
+    with Store(settings.database) as store:
+        desk = a_desk(settings, store, local=False)
+        project = desk.intake.create("a" * 40, "one", "en")
+        if isinstance(value, list):
+            value = [str(entry).replace("INSIDE", str(project.folder)) for entry in value]
+        with pytest.raises(BadSettings):
+            desk.set_settings(project, {name: value})
+        for machine in ("data_dir", "private_endpoints", "visitor_jobs", "database_url", "login"):
+            changed = desk.set_settings(project, {machine: "allow"})
+            assert getattr(changed, machine) == getattr(settings, machine)
+
+
+def test_a_program_without_cookies_can_use_the_api(address: str) -> None:
+    """`gradio_client` keeps no cookie: it uploads, creates, waits, with a token of its own."""
+    from gradio_client import Client, handle_file
+    from skimage import data as pictures
+
+    photo = Path(pictures.__file__).parent / "astronaut.png"
+    program = Client(address, verbose=False)
+    made = program.predict("t" * 40, [handle_file(str(photo))], "by program", None, api_name="/create")
+    assert program.predict("t" * 40, made["project"], api_name="/status")["state"] in {
+        "queued",
+        "running",
+        "done",
+    }
+    with pytest.raises(Exception, match="no such project"):
+        program.predict("u" * 40, made["project"], api_name="/status")
+    program.predict("t" * 40, made["project"], api_name="/delete")
