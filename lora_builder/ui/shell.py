@@ -266,6 +266,8 @@ class Shell:
             language = str(wanted["language"])
             notice = presenters.notice(tr("no_cookies", language), tr("no_cookies_remedy", language))
             return {self.notice: shown(notice)}
+        if view.project is None:
+            view = self.moved(view, step=STEPS[0])
         return self.at(view, words=True)
 
     def go(self, view: View, data: dict[str, Any]) -> Updates:

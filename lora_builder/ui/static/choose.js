@@ -16,10 +16,16 @@ let narrow = 'kept';
 let stories = new Map();
 let ui = null;
 
-const call = async (name, data = {}) => {
+// What changes rows goes one after the other: each answer is the difference to the one before it.
+let last = Promise.resolve();
+const ask = async (name, data) => {
   const answer = await server[name]({ ...place(), edition, ...data });
   if (answer && answer.error) { ui.status.textContent = answer.error; return null; }
   return answer;
+};
+const change = (name, data = {}) => {
+  last = last.then(async () => apply(await ask(name, data))).catch(() => {});
+  return last;
 };
 
 // What is shown
@@ -109,6 +115,7 @@ const relayout = () => {
 
 const apply = (answer) => {
   if (!answer) return;
+  if (answer.label !== undefined) ui.status.textContent = answer.label ? say(answer.redone ? 'choose_redone' : 'choose_undone') : '';
   edition = answer.edition;
   for (const [id, ...row] of answer.changed) rows[id] = row;
   if (answer.changed.length) { stories.clear(); relayout(); }
@@ -123,7 +130,7 @@ const apply = (answer) => {
 
 let telling = 0;
 const story = async (id) => {
-  if (!stories.has(id)) stories.set(id, call('story', { photo: id, settings }));
+  if (!stories.has(id)) stories.set(id, ask('story', { photo: id, settings }));
   return stories.get(id);
 };
 
@@ -188,7 +195,7 @@ const decide = async (keep, prefer = false) => {
   const order = pane.order;
   const gone = new Set(chosen);
   const next = order.slice(order.indexOf(chosen[chosen.length - 1]) + 1).find((id) => !gone.has(id)) ?? order.filter((id) => !gone.has(id)).pop();
-  apply(await call('decide', { photos: chosen, keep, prefer }));
+  await change('decide', { photos: chosen, keep, prefer });
   selected.clear();
   if (next !== undefined) setFocus(next);
   bulk();
@@ -197,11 +204,8 @@ const decide = async (keep, prefer = false) => {
 };
 
 const step = async (redo) => {
-  const answer = await call('undo', { redo });
-  if (!answer) return;
   settings = {};
-  apply(answer);
-  ui.status.textContent = answer.label ? say(redo ? 'choose_redone' : 'choose_undone') : '';
+  await change('undo', { redo });
   trigger('changed', {});
 };
 
@@ -239,8 +243,7 @@ const drag = async () => {
   do {
     again = false;
     const began = performance.now();
-    const answer = await call('regroup', { settings });
-    apply(answer);
+    await change('regroup', { settings });
     host.dataset.regroup = (performance.now() - began).toFixed(0);
   } while (again);
   asking = false;
@@ -250,8 +253,7 @@ const keepSettings = async () => {
   dragging = false;
   const moved = settings;
   settings = {};
-  const answer = await call('tune', { settings: moved });
-  if (answer) apply(answer); else drag();
+  await change('tune', { settings: moved });
   trigger('changed', {});
 };
 

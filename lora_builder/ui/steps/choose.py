@@ -107,7 +107,11 @@ class Choose:
         """Takes the newest change back, or (`redo`) does it again."""
         step = view.desk.redo if data.get("redo") else view.desk.undo
         change = step(view.theirs)
-        return {**self._now(view, data), "label": change.label if change else None}
+        return {
+            **self._now(view, data),
+            "label": change.label if change else None,
+            "redone": bool(data.get("redo")),
+        }
 
     def _now(self, view: View, data: dict[str, Any]) -> dict[str, Any]:
         bench = view.desk.bench(view.theirs)

@@ -1,0 +1,86 @@
+"""A review of 500 photos in Chromium: thresholds, keyboard, undo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_builder.settings import load
+from lora_builder.store import Store
+from lora_builder.ui.door import COOKIE, new_token
+
+from .conftest import Visitor
+from .made_project import made_project
+
+pytestmark = pytest.mark.browser
+
+PHOTOS = 500
+
+
+@pytest.fixture
+def reviewer(chromium: Any, address: str, app_data: Path) -> Iterator[Visitor]:
+    """A visitor with 500 measured photos."""
+    owner = new_token()
+    settings = load(data_dir=app_data)
+    with Store(settings.database) as store:
+        project = made_project(store, settings, owner, PHOTOS, pictures=False)
+    someone = Visitor(chromium, address)
+    someone.context.add_cookies([{"name": COOKIE, "value": owner, "url": address}])
+    someone.page.goto(f"{address}/?project={project.id}&step=choose")
+    someone.page.locator(".ldb-choose[data-ready]").wait_for()
+    yield someone
+    someone.context.close()
+
+
+def counts(page: Any) -> tuple[int, int]:
+    """Kept and left out, as the page says."""
+    heads = [page.locator(f".ldb-half.{half} h2").inner_text() for half in ("kept", "dropped")]
+    kept, dropped = (int(head.split("(")[1].rstrip(")")) for head in heads)
+    return kept, dropped
+
+
+def test_a_review_of_500_photos(reviewer: Visitor) -> None:
+    """Moving a threshold regroups, K and D and undo work from the keyboard, and a reload keeps it all."""
+    page = reviewer.page
+    kept, dropped = counts(page)
+    assert kept + dropped == PHOTOS
+    assert page.locator(".ldb-tile").count() < 150
+    page.click("#ldb-tune")
+    page.locator("#ldb-set-min_brightness").fill("0.5")
+    page.wait_for_function(f"document.querySelector('.ldb-half.kept h2').innerText !== 'Kept ({kept})'")
+    darker = counts(page)
+    assert darker[0] < kept
+    assert sum(darker) == PHOTOS
+    page.locator("#ldb-go-crop").wait_for()
+
+    page.locator(".ldb-tile.kept").first.click()
+    name = page.locator(".ldb-tile.focus .name").get_attribute("title")
+    page.keyboard.press("d")
+    page.wait_for_function(f"document.querySelector('.ldb-half.kept h2').innerText !== 'Kept ({darker[0]})'")
+    after = counts(page)
+    assert page.locator(".ldb-tile.focus.kept").count() == 1
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.get_by_text("3 selected").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Space")
+    page.locator(".ldb-zoom[open]").wait_for()
+    page.keyboard.press("Space")
+    page.locator(".ldb-zoom[open]").wait_for(state="detached")
+
+    page.reload()
+    page.locator(".ldb-choose[data-ready]").wait_for()
+    assert counts(page) == after
+    page.click("#ldb-undo")
+    page.wait_for_function(f"document.querySelector('.ldb-half.kept h2').innerText === 'Kept ({darker[0]})'")
+    page.click("#ldb-undo")
+    page.wait_for_function(f"document.querySelector('.ldb-half.kept h2').innerText === 'Kept ({kept})'")
+    page.click("#ldb-redo")
+    page.click("#ldb-redo")
+    page.wait_for_function(f"document.querySelector('.ldb-half.kept h2').innerText === 'Kept ({after[0]})'")
+    assert name
+    faults = [fault for fault in reviewer.faults if "404" not in fault]
+    assert faults == []
