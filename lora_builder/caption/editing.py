@@ -233,16 +233,16 @@ def _reason(error: Exception) -> str:
 def _in_front(words: str, text: str) -> str:
     if not words or text.lower().startswith(words.lower()):
         return text
-    return f"{words}{'' if _closes(words) else ','} {text}"
+    return f"{words}{'' if _closes(words) or not text else ','} {text}"
 
 
 def _at_the_end(words: str, text: str) -> str:
-    body = text.rstrip()
-    if not words or body.rstrip(".。").lower().endswith(words.lower()):
+    words = words.rstrip(" .。")
+    stop = text[-1:] if text[-1:] in tuple(".。") else ""
+    body = text[: len(text) - len(stop)].rstrip()
+    if not words or body.lower().endswith(words.lower()):
         return text
-    stop = body[-1:] if body[-1:] in ".。" else ""
-    body = body[: len(body) - len(stop)]
-    return f"{body}{'' if _closes(body) else ','} {words}{stop}"
+    return f"{body}{'' if _closes(body) or not body else ','} {words}{stop}"
 
 
 def _closes(text: str) -> bool:
