@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from lora_builder.ui import presenters
-from lora_builder.ui.presenters import text
-from lora_builder.ui.steps import Updates, View
-from lora_builder.ui.texts import tr
+from lora_builder.errors import BadInput
+from lora_builder.ui.editors import captions
+from lora_builder.ui.editors.captions import Answer
+from lora_builder.ui.editors.sent import LONGEST, names_of, text_of
+from lora_builder.ui.static import read, script
+from lora_builder.ui.steps import Updates, View, place
+from lora_builder.ui.texts import tr, words_for
 
 if TYPE_CHECKING:
     from lora_builder.ui.shell import Shell
 
 
 class Caption:
-    """The captions beside their pictures."""
+    """The captions beside their pictures, in a table."""
 
     name = "caption"
 
+    def __init__(self) -> None:
+        self.visits = itertools.count()
+
     def build(self, shell: Shell) -> None:
-        self.table = gr.HTML(elem_id="ldb-captions")
+        self.shell = shell
+        asked = (
+            self.open_captions, self.audit_captions, self.save_captions, self.preview_change,
+            self.apply_change, self.apply_cure, self.undo_change, self.lock_captions, self.history_of,
+            self.revert_to, self.import_captions, self.export_captions,
+        )  # fmt: skip
+        self.table = gr.HTML(
+            {},
+            html_template='<div class="ldb-editor ldb-captions"></div>',
+            css_template=read("editor.css") + read("caption.css"),
+            js_on_load=script("editor.js", "caption.js"),
+            apply_default_css=False,
+            server_functions=[shell.serve(function) for function in asked],
+            elem_id="ldb-captions",
+        )
 
     def outputs(self) -> list[Any]:
         return [self.table]
@@ -30,16 +51,77 @@ class Caption:
         return {}
 
     def show(self, view: View) -> Updates:
-        decisions = view.desk.store.decisions(view.theirs.id) if view.project else []
-        written = [decision for decision in decisions if decision.caption]
-        if not written:
-            return {self.table: presenters.empty(tr("caption_empty", view.language))}
-        rows = "".join(
-            f'<li class="ldb-row"><img src="{view.picture(d.sha256)}" loading="lazy" alt="">'
-            f'<div><p class="name">{text(d.source)}</p><p>{text(d.caption or "")}</p></div></li>'
-            for d in written
-        )
-        return {self.table: f'<ul class="ldb-rows">{rows}</ul>'}
+        # The visit makes the value another one, so that the script looks again at every visit.
+        words = words_for("caption_", view.language) | words_for("edit_", view.language)
+        return {self.table: {**place(view), "words": words, "visit": next(self.visits)}}
 
     def wire(self, shell: Shell) -> None:
-        pass
+        shell.on(self.table.changed, lambda view: {}, [], [])
+        shell.on(self.table.rewrite, self.rewrite, [], shell.everything(), detail=True)
+
+    def rewrite(self, view: View, sent: dict[str, Any]) -> Updates:
+        """Writes captions anew, by whoever writes them now."""
+        if captions.forget(view, names_of(view, sent, "items")):
+            view.desk.run(view.theirs, "caption")
+        return self.shell.at(view)
+
+    # For the script
+
+    def open_captions(self, view: View, sent: dict[str, Any]) -> Answer:
+        """All rows, and the names that the captions call the person by."""
+        rows = captions.rows(view, captions.entries(view))
+        settings = view.settings
+        return {"rows": rows, "trigger": settings.trigger, "class_word": settings.class_word}
+
+    def audit_captions(self, view: View, sent: dict[str, Any]) -> Answer:
+        """Findings with their cures, and the words that most captions say."""
+        return captions.findings(view)
+
+    def save_captions(self, view: View, sent: dict[str, Any]) -> Answer:
+        """Saves `texts`, by item; `batch` takes them back."""
+        texts = sent.get("texts")
+        if not isinstance(texts, dict):
+            raise BadInput(tr("edit_bad_page", view.language))
+        return captions.save(view, {item: text_of(view, texts, item, LONGEST) for item in texts})
+
+    def preview_change(self, view: View, sent: dict[str, Any]) -> Answer:
+        """What an `operation` on `items` would change."""
+        return captions.shown(captions.preview(view, sent))
+
+    def apply_change(self, view: View, sent: dict[str, Any]) -> Answer:
+        """Does it."""
+        seen = captions.preview(view, sent)
+        return captions.save(view, {change.item: change.after for change in seen.changes})
+
+    def apply_cure(self, view: View, sent: dict[str, Any]) -> Answer:
+        """Cures a finding."""
+        return captions.save(view, captions.cured(view, sent))
+
+    def undo_change(self, view: View, sent: dict[str, Any]) -> Answer:
+        """Takes back a batch, except where it was changed again since; the rows."""
+        batch = text_of(view, sent, "batch", 64)
+        undone = view.desk.store.captions.undo(view.theirs.id, batch) if batch else []
+        return {"rows": captions.changed(view, undone)}
+
+    def lock_captions(self, view: View, sent: dict[str, Any]) -> Answer:
+        """Locks or unlocks `items`; the rows."""
+        return {"rows": captions.lock(view, names_of(view, sent, "items"), sent.get("locked") is True)}
+
+    def history_of(self, view: View, sent: dict[str, Any]) -> Answer:
+        """Every text that an item ever had, newest first."""
+        return {"versions": captions.history(view, text_of(view, sent, "item", 200))}
+
+    def revert_to(self, view: View, sent: dict[str, Any]) -> Answer:
+        """Brings a version back as the user's choice; `batch` takes that back again."""
+        item = text_of(view, sent, "item", 200)
+        versions = captions.history(view, item)
+        text = next((version["text"] for version in versions if version["id"] == sent.get("id")), "")
+        return captions.save(view, {item: text})
+
+    def import_captions(self, view: View, sent: dict[str, Any]) -> Answer:
+        """What imported `files` would change; `save_captions` with its `texts` does it."""
+        return captions.incoming(view, sent)
+
+    def export_captions(self, view: View, sent: dict[str, Any]) -> Answer:
+        """A file with all captions, `csv` or `zip`."""
+        return captions.outgoing(view, text_of(view, sent, "kind", 8))
