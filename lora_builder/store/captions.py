@@ -86,12 +86,10 @@ class Captions:
     def record_many(self, project_id: str, entries: Iterable[CaptionEntry]) -> None:
         """The same for many at once, all or none; locked ones are passed over."""
         with self._engine.begin() as connection:
-            query = _captions.select().where(_captions.c.project_id == project_id)
-            known = {row.item: _entry(row) for row in connection.execute(query)}
-            for entry in entries:
-                before = known.get(entry.item)
-                if before is None or not before.locked:
-                    self._put(connection, project_id, entry, before, batch="")
+            known = self._known(connection, project_id)
+            pairs = [(entry, known.get(entry.item)) for entry in entries]
+            free = [(entry, before) for entry, before in pairs if before is None or not before.locked]
+            self._put_all(connection, project_id, free, batch="")
 
     def set_by_user(
         self, project_id: str, texts: Mapping[str, str], *, author: str = USER, lock: bool = True
@@ -102,16 +100,19 @@ class Captions:
         """
         batch = secrets.token_urlsafe(9)
         with self._engine.begin() as connection:
+            all_known = self._known(connection, project_id)
+            pairs = []
             for item, text in texts.items():
                 line = " ".join(text.split())
                 if not line:
                     raise ValueError(f"The caption of {item} is empty.")
-                known = self._get(connection, project_id, item)
+                known = all_known.get(item)
                 entry = CaptionEntry(item, line, author, locked=lock)
                 if not lock and known is not None:
                     # A remedy edits a text that a run wrote: it stays as current, or as locked, as it was.
                     entry = replace(entry, recipe=known.recipe, locked=known.locked)
-                self._put(connection, project_id, entry, known, batch)
+                pairs.append((entry, known))
+            self._put_all(connection, project_id, pairs, batch)
         return batch
 
     def lock(self, project_id: str, items: Iterable[str], locked: bool = True) -> None:
@@ -144,21 +145,23 @@ class Captions:
 
     def undo(self, project_id: str, batch: str) -> list[str]:
         """Takes back what one click changed, except where it was changed again since; the items."""
-        undone = []
+        undone, back = [], []
         with self._engine.begin() as connection:
             ours = (_history.c.project_id == project_id) & (_history.c.batch == batch)
-            for row in connection.execute(_history.select().where(ours)).all():
+            rows = connection.execute(_history.select().where(ours)).all()
+            known = self._known(connection, project_id) if rows else {}
+            for row in rows:
                 same = (_history.c.project_id == project_id) & (_history.c.item == row.item)
-                query = _history.select().where(same).order_by(_history.c.id.desc())
+                query = _history.select().where(same).order_by(_history.c.id.desc()).limit(2)
                 versions = connection.execute(query).all()
                 if versions[0].id != row.id:
                     continue
-                known = self._get(connection, project_id, row.item)
                 if len(versions) > 1:
-                    self._put(connection, project_id, _entry(versions[1]), known, batch="")
+                    back.append((_entry(versions[1]), known.get(row.item)))
                 else:
                     self._drop(connection, project_id, row.item)
                 undone.append(row.item)
+            self._put_all(connection, project_id, back, batch="")
         return undone
 
     def forget(self, project_id: str, item: str) -> None:
@@ -177,6 +180,10 @@ class Captions:
         row = connection.execute(_captions.select().where(ours)).first()
         return None if row is None else _entry(row)
 
+    def _known(self, connection: sa.Connection, project_id: str) -> dict[str, CaptionEntry]:
+        query = _captions.select().where(_captions.c.project_id == project_id)
+        return {row.item: _entry(row) for row in connection.execute(query)}
+
     def _put(
         self,
         connection: sa.Connection,
@@ -185,21 +192,46 @@ class Captions:
         known: CaptionEntry | None,
         batch: str,
     ) -> None:
-        if known is not None and replace(known, at=0.0) == replace(entry, at=0.0):
-            return
-        fields = asdict(entry) | {"state": entry.state.value, "at": self._clock(), "project_id": project_id}
-        upsert(connection, _captions, [fields], ("project_id", "item"))
-        if (
-            known is not None
-            and not batch
-            and replace(known, at=0.0, recipe="") == replace(entry, at=0.0, recipe="")
-        ):
-            return  # made anew to the same words: nothing that anybody would want back
-        connection.execute(_history.insert().values(fields | {"batch": batch}))
-        if entry.author == USER:
+        self._put_all(connection, project_id, [(entry, known)], batch)
+
+    def _put_all(
+        self,
+        connection: sa.Connection,
+        project_id: str,
+        pairs: Iterable[tuple[CaptionEntry, CaptionEntry | None]],
+        batch: str,
+    ) -> None:
+        """Writes entries over what is known of them: a thousand rows are three statements."""
+        rows, history = [], []
+        for entry, known in pairs:
+            if known is not None and replace(known, at=0.0) == replace(entry, at=0.0):
+                continue
+            fields = asdict(entry) | {
+                "state": entry.state.value,
+                "at": self._clock(),
+                "project_id": project_id,
+            }
+            rows.append(fields)
+            if (
+                known is not None
+                and not batch
+                and replace(known, at=0.0, recipe="") == replace(entry, at=0.0, recipe="")
+            ):
+                continue  # made anew to the same words: nothing that anybody would want back
+            history.append(fields | {"batch": batch})
+        if rows:
+            upsert(connection, _captions, rows, ("project_id", "item"))
+        if history:
+            connection.execute(_history.insert(), history)
+        theirs = {row["item"] for row in history if row["author"] == USER}
+        if theirs:
             # The older place for the user's words; one truth is enough.
-            ours = (_overrides.c.project_id == project_id) & (_overrides.c.sha256 == entry.item)
-            connection.execute(_overrides.update().where(ours).values(caption=None))
+            ours = (_overrides.c.project_id == project_id) & _overrides.c.caption.is_not(None)
+            older = connection.execute(sa.select(_overrides.c.sha256).where(ours)).scalars().all()
+            for item in theirs.intersection(older):
+                connection.execute(
+                    _overrides.update().where(ours, _overrides.c.sha256 == item).values(caption=None)
+                )
 
     def _drop(self, connection: sa.Connection, project_id: str, item: str) -> None:
         ours = (_captions.c.project_id == project_id) & (_captions.c.item == item)

@@ -43,13 +43,13 @@ def entries(view: View) -> dict[str, CaptionEntry]:
     """
     store, project = view.desk.store, view.theirs
     known = store.captions.all(project.id)
-    drawn = store.finishing.extra_crops(project.id)
+    drawn, usual = store.finishing.extra_crops(project.id), set(view.settings.extra_crops)
     found: dict[str, CaptionEntry] = {}
     for decision in kept(view).values():
         item = decision.sha256
         fallback = CaptionEntry(item, decision.caption or "", COMPOSER)
         found[item] = known.get(item, fallback)
-        names = {extra.name for extra in drawn.get(item, ())} | set(view.settings.extra_crops)
+        names = {extra.name for extra in drawn.get(item, ())} | usual
         for name in sorted(names):
             if f"{item}/{name}" in known:
                 found[f"{item}/{name}"] = known[f"{item}/{name}"]

@@ -1,6 +1,7 @@
 // The caption table: every caption beside its picture, edited in place, saved at once. What an operation
 // changes is asked first and shown; Python does it.
-const CHUNK = 120; // rows drawn at a time, so that the first are there at once
+const FIRST = 40; // rows drawn at once, about two screens; the rest follows in chunks
+const CHUNK = 160;
 const AUTOSAVE = 1500; // ms of rest after which a caption that is being typed is saved
 const OPERATIONS = {
   replace: ['find', 'put', '?pattern', '?case', '?whole'],
@@ -189,8 +190,9 @@ const drawAll = () => {
   let begin = 0;
   const piece = () => {
     if (mine !== drawing) return;
-    list.append(...rows.slice(begin, begin + CHUNK).map(draw));
-    begin += CHUNK;
+    const end = begin + (begin ? CHUNK : FIRST);
+    list.append(...rows.slice(begin, end).map(draw));
+    begin = end;
     sift();
     if (begin < rows.length) requestAnimationFrame(piece);
   };
