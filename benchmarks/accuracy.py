@@ -12,13 +12,14 @@ import argparse
 import random
 import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.scenarios import Truth, load_truth, overlap, strangers, wilson
+from benchmarks.scenarios import VARIANTS, Truth, load_truth, overlap, strangers, variants, wilson
 from lora_builder.decide import decide
 from lora_builder.models import calibration
 from lora_builder.records import Measurement, Verdict
@@ -126,7 +127,60 @@ def _embedding(truth: Truth, path: str):  # type: ignore[no-untyped-def]
     return look.faces[index or 0].embedding
 
 
-TABLES = {"subject": subject_table}
+def redundancy_table(truth: Truth, settings: Settings) -> None:
+    """Groups as the ground truth has them, and each pair that can be told."""
+    settings = settings.model_copy(update={"about": "anything", "several_people": "keep"})
+    verdicts = judged(truth, list(truth.photos), settings)
+    ended: defaultdict[str, list[bool]] = defaultdict(list)
+    print("\n| wrong group | expected | kept |\n|---|---|---|")
+    for group in truth.groups:
+        paths = [path for path in group.paths if path in verdicts]
+        alone = judged(truth, paths, settings)
+        survivors = sum(verdict.kept for verdict in alone.values())
+        right = survivors == 1 if group.expect == "collapse" else survivors == len(paths)
+        ended[group.expect].append(right)
+        if not right and group.expect != "optional":
+            left = f"{survivors} of {len(paths)}"
+            print(f"| {group.id}: {group.relation} | {group.expect} | {left} |")
+    print("\n| groups | right |\n|---|---|")
+    for expect in ("collapse", "keep"):
+        print(f"| {expect} | {sum(ended[expect])} of {len(ended[expect])} |")
+    copies = {frozenset((a, b)) for g in truth.groups for a in g.paths for b in g.paths}
+    distinct = [path for name in truth.names for path in truth.of(name)]
+    wrong = []
+    for name in truth.names:
+        for path, verdict in judged(truth, truth.of(name), settings).items():
+            keeper = verdict.because_of
+            if keeper is not None and frozenset((path, keeper)) not in copies:
+                wrong.append((path, keeper, verdict.reason.value, verdict.scores.get("kind")))
+    print(f"\nDropped among one person's distinct photos: {wilson(len(wrong), len(distinct))}")
+    for row in wrong:
+        print("  ", *row)
+
+
+def variant_table(truth: Truth, settings: Settings) -> None:
+    """Copies made of known originals: pairs found, false pairs, and which of the copies stays."""
+    rng = random.Random(7)
+    mine = [path for name in truth.names for path in truth.of(name)]
+    paths = rng.sample(mine, min(40, len(mine)))
+    settings = settings.model_copy(update={"about": "anything", "several_people": "keep"})
+    found: Counter[str] = Counter()
+    kept_original: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as place:
+        made = variants(truth, paths, Path(place), settings)
+        for path in paths:
+            for name, copy in made[path].items():
+                photos = [truth.photos[path], copy]
+                pair = decide(photos, truth.looks, settings, calibration(settings))
+                found[name] += sum(verdict.kept for verdict in pair) == 1
+                kept_original[name] += next(v.kept for v in pair if v.photo.sha256 == photos[0].sha256)
+    print("\n| copy | kind | found | the original stays |\n|---|---|---|---|")
+    for name, (kind, _) in VARIANTS.items():
+        row = wilson(found[name], len(paths)), wilson(kept_original[name], len(paths))
+        print(f"| {name} | {kind} | {row[0]} | {row[1]} |")
+
+
+TABLES = {"subject": subject_table, "redundancy": redundancy_table, "copies": variant_table}
 
 
 def main() -> None:

@@ -219,6 +219,10 @@ def main() -> None:
         sys.exit(1)
 
 
+LISTS = ("references", "not_references", "duplicates", "quotas")
+"""Settings that take several values, separated by commas."""
+
+
 def parse_pairs(pairs: Sequence[str] | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for pair in pairs or ():
@@ -226,7 +230,7 @@ def parse_pairs(pairs: Sequence[str] | None) -> dict[str, Any]:
         name = name.strip().lower().replace("-", "_")
         if not equals or name not in Settings.model_fields:
             raise BadSettings(f"--set {pair}: there is no such setting.", "`config` lists every setting.")
-        arguments[name] = value.split(",") if name in ("references", "not_references") else value
+        arguments[name] = value.split(",") if name in LISTS else value
     return arguments
 
 

@@ -176,7 +176,23 @@ class Settings(BaseSettings):
     bbox_tol_wh: float = Field(
         0.10, ge=0, le=1, description="Face sizes at most this share of the picture apart."
     )
-    keep_per_cluster: int = Field(2, ge=1, le=50, description="Kept of one shot taken several times.")
+    keep_per_cluster: int = Field(
+        2, ge=1, le=50, description="Kept of one shot taken again; copies and bursts leave one."
+    )
+    duplicates: tuple[Literal["copy", "turned", "crop", "burst", "take"], ...] = Field(
+        ("copy", "turned", "crop", "burst", "take"),
+        description="Kinds of repetition that are dropped; see redundancy.py.",
+    )
+    crop_sim_th: float = Field(
+        0.90, ge=0, le=1, description="Face similarity of a photo and what was cut out of it."
+    )
+    crop_ssim_th: float = Field(0.65, ge=0, le=1, description="Structural similarity of those two faces.")
+    burst_sim_th: float = Field(
+        0.89, ge=0, le=1, description="Face similarity of one moment, where faces are large enough to tell."
+    )
+    burst_ssim_th: float = Field(
+        0.60, ge=0, le=1, description="Structural similarity of two frames of a burst, after a shift."
+    )
 
     # The person
     subject_sim_th: float = Field(
@@ -185,6 +201,15 @@ class Settings(BaseSettings):
     references: tuple[Path, ...] = Field((), max_length=5, description="Up to five photos of the subject.")
     not_references: tuple[Path, ...] = Field(
         (), max_length=5, description="Up to five photos of people who are not: a twin, a sibling."
+    )
+    about: Literal["person", "anything"] = Field(
+        "person", description="anything: nobody is looked for, so only quality and repetition drop photos."
+    )
+    undecided: Literal["keep", "drop"] = Field(
+        "drop", description="Photos with a face that may be the subject's and may not."
+    )
+    turned_faces: Literal["keep", "drop"] = Field(
+        "drop", description="Undecided photos whose only face is turned too far to be recognised."
     )
     back_views: Literal["keep", "drop"] = Field(
         "drop", description="Photos with a body and no face: nobody can tell whose."
@@ -195,10 +220,19 @@ class Settings(BaseSettings):
     )
 
     # Quality
-    min_face_sharpness: float = Field(0.0, ge=0, description="Blurry below; see pixels.sharpness.")
+    min_face_sharpness: float = Field(
+        0.07, ge=0, description="Blurry below (pixels.sharpness of the face at 128 pixels)."
+    )
+    soft_face_sharpness: float = Field(0.12, ge=0, description="Called soft below, and kept.")
+    dim_brightness: float = Field(0.15, ge=0, le=1, description="Called dim below, and kept.")
     min_brightness: float = Field(0.06, ge=0, le=1, description="Mean luma of the face: dark below.")
     max_brightness: float = Field(0.94, ge=0, le=1, description="Mean luma of the face: blown above.")
-    target_count: int = Field(0, ge=0, description="Keep at most this many; 0: all good ones.")
+    target_count: int = Field(
+        0, ge=0, description="Keep at most this many, the set that covers most; 0: all good ones."
+    )
+    quotas: tuple[str, ...] = Field(
+        (), description="Most of each framing in percent of the target: face=40, bust=30, body=25, back=5."
+    )
 
     # Crops
     resolution: int = Field(1024, ge=256, le=4096, description="Side of the square crop, pixels.")
@@ -279,6 +313,15 @@ class Settings(BaseSettings):
             sides = [int(s) if s.isdecimal() else 0 for s in (width, height)]
             if any(side < 256 or side > 4096 or side % BUCKET_STEP for side in sides):
                 raise ValueError(f"{text!r} is not WIDTHxHEIGHT in multiples of {BUCKET_STEP}, 256 to 4096")
+        return value
+
+    @field_validator("quotas")
+    @classmethod
+    def _shares(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            name, _, percent = text.partition("=")
+            if name.strip() not in ("face", "bust", "body", "back") or not percent.strip().isdecimal():
+                raise ValueError(f"{text!r} is not face, bust, body or back, =, and a whole percentage")
         return value
 
     @field_validator("trigger", "class_word")

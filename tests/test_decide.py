@@ -99,24 +99,44 @@ def test_a_smaller_copy_yields_to_the_original() -> None:
     assert verdict.scores["hash_distance"] == 0 and verdict.scores["picture_ssim"] > 0.99
 
 
-def test_of_a_burst_the_sharpest_with_open_eyes_are_kept() -> None:
-    """Four takes of one moment: two stay, the blink and the softest go."""
-    takes = {
+def takes_of_one_shot(wobble: float) -> dict[str, Look]:
+    """Four pictures of one scene; `wobble`: how differently the face is recognised in each."""
+    hashes = [0x0, 0xFFFF, 0xFFFF0000, 0xFFFF00000000]
+    states = [(0.9, 3.0), (0.9, 2.0), (0.9, 1.0), (0.1, 9.0)]
+    return {
         f"{i:x}": measurement(
             f"{i:x}",
-            face(1, take=1, grey=1, eyes_open=eyes, sharpness=sharp),
+            face(
+                1,
+                grey=1,
+                eyes_open=eyes,
+                sharpness=sharp,
+                embedding=person(1, wobble=wobble, take=i),
+            ),
             scene=77,
-            phash=2**i * 0x1010101010101,
+            phash=hashes[i],
         )
-        for i, (eyes, sharp) in enumerate([(0.9, 3.0), (0.9, 2.0), (0.9, 1.0), (0.1, 9.0)])
+        for i, (eyes, sharp) in enumerate(states)
     }
-    hashes = [0x0, 0xFFFF, 0xFFFF0000, 0xFFFF00000000]
-    looks: dict[str, Look] = {s: replace(m, phash=h) for (s, m), h in zip(takes.items(), hashes, strict=True)}
-    verdicts = judge(looks)
+
+
+def test_of_a_shot_taken_again_the_sharpest_with_open_eyes_are_kept() -> None:
+    """Four takes that differ a little: two stay, the blink and the softest go."""
+    looks = takes_of_one_shot(wobble=0.4)
+    verdicts = judge(looks, load(duplicates=("take",)))
     assert [verdicts[name].reason for name in "abcd"] == [Reason.KEPT] * 2 + [Reason.SAME_SHOT] * 2
     assert {v.because_of for v in verdicts.values()} <= {None, "a.jpg", "b.jpg"}
-    alone = judge(looks, load(keep_per_cluster=1))
+    alone = judge(looks, load(duplicates=("take",), keep_per_cluster=1))
     assert [verdict.kept for verdict in alone.values()] == [True, False, False, False]
+
+
+def test_a_burst_leaves_one_and_its_kind_can_be_switched_off() -> None:
+    """Frames an instant apart teach nothing twice, whatever is kept of looser takes."""
+    looks = takes_of_one_shot(wobble=0.05)
+    verdicts = judge(looks, load(duplicates=("burst",)))
+    assert [verdicts[name].kept for name in "abcd"] == [True, False, False, False]
+    assert {verdicts[name].reason for name in "bcd"} == {Reason.SAME_SHOT}
+    assert all(verdict.kept for verdict in judge(looks, load(duplicates=())).values())
 
 
 def test_each_fault_has_its_own_reason() -> None:

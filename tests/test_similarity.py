@@ -4,7 +4,17 @@ import numpy as np
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from lora_builder.similarity import close_hashes, correlated, ssim
+from lora_builder.similarity import (
+    TURNS,
+    correlated,
+    lay,
+    spectra,
+    spectra_turned,
+    spectra_unturned,
+    ssim,
+    ssim_shifted,
+    ssim_turned,
+)
 from tests.made import picture
 
 
@@ -30,17 +40,30 @@ def test_our_ssim_ranks_like_the_sliding_window_one(portrait: Image.Image) -> No
 def test_every_close_pair_is_found_once() -> None:
     """Block by block, the pairs are those of the plain double loop."""
     rng = np.random.default_rng(5)
-    hashes = rng.integers(0, 2**63, 50, dtype=np.uint64)
-    hashes[10] = hashes[40] ^ np.uint64(7)
-    expected = [
-        [i, j]
-        for i in range(50)
-        for j in range(i + 1, 50)
-        if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= 22
-    ]
-    assert sorted(close_hashes(hashes, 22, block=7).tolist()) == expected
     vectors = rng.normal(size=(40, 3)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     likeness = vectors @ vectors.T
     plain = [[i, j] for i in range(40) for j in range(i + 1, 40) if likeness[i, j] >= 0.5]
     assert sorted(correlated(vectors, 0.5, block=9).tolist()) == plain
+
+
+def test_a_hand_that_moved_is_found_and_undone() -> None:
+    """Two frames of one scene, some pixels apart, are alike after the shift; two scenes are not."""
+    wide = np.asarray(Image.fromarray(picture(1)).resize((80, 80)))
+    frames = [wide[8:72, 8:72], wide[3:67, 14:78], picture(2)]
+    shifted = ssim_shifted(frames, np.array([[0, 1], [0, 2]]))
+    assert shifted[0] > 0.9 and shifted[1] < 0.5
+    assert ssim(frames, np.array([[0, 1]]))[0] < 0.5
+
+
+def test_a_picture_is_known_however_it_is_laid() -> None:
+    """Mirrored and rotated copies have the spectrum that is foretold, and score 1 when laid back."""
+    one = picture(3)
+    for number, turn in enumerate(TURNS):
+        other = lay(one, turn)
+        known = spectra([one, other, picture(4)])
+        assert np.allclose(spectra_turned(known[:1], turn), known[1:2], atol=1e-4)
+        unturned = spectra_unturned(known)
+        assert unturned[0] @ unturned[1] > 0.99 > unturned[0] @ unturned[2]
+        back = [ssim_turned([other, one], np.array([[0, 1]]), np.array([number]))[0]]
+        assert max(back) > 0.99

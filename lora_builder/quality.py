@@ -1,0 +1,119 @@
+"""What is wrong with a photo, each defect by its own name: most are warnings, few drop it.
+
+Every limit is a setting or was measured on faces brought to 128 pixels: see the constants.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+
+from lora_builder.focus import others_inside
+from lora_builder.models.yunet_sface import ALIGNED, ALIGNED_SIDE
+from lora_builder.records import GREY_SIDE, Crop, Face, Measurement, Reason
+from lora_builder.settings import Settings
+
+SHAKEN, SHAKEN_BELOW = 0.60, 0.25
+"""`Face.motion` from which a face that is no sharper than the second is smeared: a 5-pixel smear of a
+128-pixel face measures 0.59 to 0.77 along the rows, an unshaken face at most 0.59 in 180."""
+
+BLINK = 0.25
+"""`Face.eyes_open` below this is a blink."""
+
+BLOWN_SHARE, BLOWN = 0.25, 250
+"""Share of the face's picture that is at this grey level or brighter when a face is burnt out."""
+
+SHADED, SHADED_TURN = 0.30, 30.0
+"""The brighter eye over the darker cheek, below which eyes are behind dark glasses or in deep shadow;
+only of faces turned no further, in degrees."""
+
+SMALL_FACE = 96.0
+"""Pixels of the training picture below which a face teaches little (a twelfth of 1024)."""
+
+COARSE_QUALITY = 50
+"""JPEG quality below which blocks and rings are learnt as skin."""
+
+ZOOM = 0.8
+"""Of the faces' grey pictures against the alignment: see `measure.GREY_ZOOM`."""
+
+CHEEKS = ((41.0, 76.0), (71.0, 76.0))
+"""Where the cheeks lie in the aligned face of 112 pixels."""
+
+
+class Defect(str, Enum):
+    """Something wrong that is worth saying and not worth dropping the photo for."""
+
+    SOFT = "soft"
+    SHAKEN = "shaken"
+    BLINK = "blink"
+    BLOWN = "blown"
+    DIM = "dim"
+    EYES_HIDDEN = "eyes_hidden"
+    SMALL_FACE = "small_face"
+    COARSE = "coarse"
+
+
+def fault(measurement: Measurement, face: int | None, crop: Crop | None, settings: Settings) -> Reason | None:
+    """Why the photo is clearly unusable, if it is. A dark photo is dark, not blurry."""
+    if crop is None:
+        return Reason.TOO_SMALL
+    if face is None:
+        return None
+    chosen = measurement.faces[face]
+    if settings.several_people == "drop" and others_inside(measurement, face, crop.box):
+        return Reason.SEVERAL_PEOPLE
+    if not settings.min_brightness <= chosen.brightness <= settings.max_brightness:
+        return Reason.BADLY_EXPOSED
+    if chosen.sharpness < settings.min_face_sharpness:
+        return Reason.BLURRY
+    return None
+
+
+def defects(
+    measurement: Measurement, face: int | None, crop: Crop | None, settings: Settings
+) -> dict[Defect, float]:
+    """What is wrong with a photo that may stay, with the figure that says so."""
+    found: dict[Defect, float] = {}
+    if measurement.jpeg_quality is not None and measurement.jpeg_quality < COARSE_QUALITY:
+        found[Defect.COARSE] = float(measurement.jpeg_quality)
+    if face is None:
+        return found
+    chosen = measurement.faces[face]
+    if chosen.motion >= SHAKEN and chosen.sharpness < SHAKEN_BELOW:
+        found[Defect.SHAKEN] = chosen.motion
+    elif chosen.sharpness < settings.soft_face_sharpness:
+        found[Defect.SOFT] = chosen.sharpness
+    if chosen.eyes_open is not None and chosen.eyes_open < BLINK:
+        found[Defect.BLINK] = chosen.eyes_open
+    burnt = float((chosen.grey >= BLOWN).mean())
+    if burnt >= BLOWN_SHARE:
+        found[Defect.BLOWN] = burnt
+    if chosen.brightness < settings.dim_brightness:
+        found[Defect.DIM] = chosen.brightness
+    shade = _shade(chosen)
+    if shade is not None and shade < SHADED:
+        found[Defect.EYES_HIDDEN] = shade
+    if crop is not None:
+        side = chosen.box.height * crop.height / crop.box.height
+        if side < SMALL_FACE:
+            found[Defect.SMALL_FACE] = side
+    return found
+
+
+def _shade(face: Face) -> float | None:
+    """Brightness of the brighter eye over that of the darker cheek; None where the face is turned."""
+    if abs(face.pose.yaw) > SHADED_TURN or not face.landmarks.any():
+        return None
+    eyes = max(_patch(face, x, y) for x, y in ALIGNED[:2])
+    cheeks = min(_patch(face, x, y) for x, y in CHEEKS)
+    return eyes / max(cheeks, 1.0)
+
+
+def _patch(face: Face, x: float, y: float) -> float:
+    """Median grey around a place of the aligned face, in the face's grey picture."""
+    column, row = (
+        round(((place - ALIGNED_SIDE / 2) * ZOOM + ALIGNED_SIDE / 2) * GREY_SIDE / ALIGNED_SIDE)
+        for place in (float(x), float(y))
+    )
+    return float(np.median(face.grey[row - 3 : row + 4, column - 3 : column + 4]))
