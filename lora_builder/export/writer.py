@@ -6,6 +6,7 @@ and in the cache it was linked from. Where the file system can share blocks, a c
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import json
@@ -25,6 +26,9 @@ from lora_builder.files import atomic_file, sync_folder, writing_to
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
+
+FEW_FILES = 32
+"""Up to so many files are waited for one by one: on a busy disk that does not wait for others' data."""
 
 SMALL = 1 << 20
 """Bytes up to which a former export's file is read to see whether it is still as we wrote it."""
@@ -170,14 +174,33 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def sync_files(paths: Iterable[Path]) -> None:
-    """Waits for the files' bytes. Done after all are written: the disk then works on many at once."""
-    folders = set()
-    for path in paths:
+    """Waits until the files' bytes and names are on the disk; they lie on one file system.
+
+    Called after all are written: the disk then works on many at once. For many files one call for
+    the whole file system takes a tenth of the time (benchmarks/export.py), where there is one.
+    """
+    files = list(paths)
+    folders = {path.parent for path in files}
+    if len(files) > FEW_FILES and _sync_file_system(files[0]):
+        return
+    for path in files:
         with _descriptor(path, os.O_RDWR) as descriptor:
             os.fsync(descriptor)
-        folders.add(path.parent)
     for folder in folders:
         sync_folder(folder)
+
+
+def _sync_file_system(path: Path) -> bool:
+    """Waits for everything on the file system of `path`; False where the system has no such call."""
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError, TypeError):
+        return False
+    with _descriptor(path, os.O_RDONLY) as descriptor:
+        if syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    return True
 
 
 @contextmanager
