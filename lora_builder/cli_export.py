@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from lora_builder import edits
 from lora_builder.cli import (
     BaseModel,
     Json,
@@ -23,7 +24,7 @@ from lora_builder.cli import (
     parse_pairs,
     read_settings,
 )
-from lora_builder.errors import BadInput
+from lora_builder.errors import BadInput, BadSettings
 from lora_builder.export import hub, packages
 from lora_builder.export.layouts import LAYOUTS
 from lora_builder.export.plan import ExportPlan, plan
@@ -129,6 +130,38 @@ def diff(one: Package, other: Package, json: Json = False) -> None:
         for value in values:
             text = " -> ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
             out.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def recipes(
+    save: Annotated[
+        str | None, typer.Option(metavar="NAME=EDITS", help="As in soft=auto_levels,sharpen=0.2")
+    ] = None,
+    forget: Annotated[str | None, typer.Option(metavar="NAME", help="Name of a saved recipe.")] = None,
+    set: Set = None,
+    json: Json = False,
+) -> None:
+    """List recipes of light edits, built in and saved; save one under a name, for --set recipe=NAME."""
+    with Store(read_settings(set).database) as store:
+        saved = store.finishing.recipes()
+        if save is not None:
+            name, equals, words = save.partition("=")
+            name = name.strip()
+            if not equals or not name.replace("-", "").isalnum() or name in edits.BUILT_IN:
+                raise BadSettings(
+                    f"{save!r} is not NAME=EDITS with a name of its own.", "As in soft=sharpen=0.2."
+                )
+            store.finishing.save_recipe(name, edits.parse(words, saved))
+        if forget is not None:
+            store.finishing.save_recipe(forget, None)
+        found = {**edits.BUILT_IN, **store.finishing.recipes()}
+    if json:
+        _print_json({name: edits.written(recipe) for name, recipe in found.items()})
+        return
+    table = Table("recipe", "edits", box=None)
+    for name, recipe in found.items():
+        table.add_row(name, edits.written(recipe))
+    out.print(table)
 
 
 @app.command()

@@ -349,7 +349,7 @@ def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
         job.project.name,
         decisions,
         _facts(job),
-        functools.partial(measure.thumbnail, settings),
+        functools.partial(measure.thumbnail, settings) if settings.report_pictures else lambda sha256: None,
         settings,
         job.skipped,
     )

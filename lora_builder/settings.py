@@ -289,6 +289,7 @@ class Settings(BaseSettings):
     regularisation: Path | None = Field(
         None, description="Folder of class pictures for the trainers that take some."
     )
+    report_pictures: bool = Field(True, description="Small pictures in report.html; off: text alone.")
     licence: str = Field("", max_length=64, description="Licence of the dataset, as the Hub names it.")
     consent: str = Field(
         "", max_length=2000, description="Who agreed to the publication, and how; needed for a public push."

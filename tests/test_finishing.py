@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from lora_builder import edits, masks
 from lora_builder.crop import crop_task, cut, in_crop
@@ -73,6 +74,29 @@ def test_a_recipe_in_words_is_read_back_from_what_it_writes() -> None:
     for wrong in ("sharpn=1", "sharpen=2", "backdrop=red", "bystanders=remove", "mirror=maybe"):
         with pytest.raises(BadSettings, match="recipe"):
             edits.parse(wrong)
+
+
+def test_a_recipe_is_saved_once_and_used_by_name() -> None:
+    """The command saves, lists and forgets; a nonsense edit is refused and nothing is saved."""
+    import json
+
+    from lora_builder import cli_export
+    from lora_builder.cli import app
+
+    def run(*arguments: str) -> dict[str, str]:
+        done = CliRunner().invoke(app, ["recipes", *arguments, "--json"])
+        if done.exception is not None:
+            raise done.exception
+        return dict(json.loads(done.stdout))
+
+    assert cli_export.edits.BUILT_IN.keys() == run().keys()
+    assert run("--save", "soft=auto_levels,sharpen=0.2")["soft"] == "auto_levels,sharpen=0.2"
+    assert "soft" in run()
+    with pytest.raises(BadSettings):
+        run("--save", "worse=blurr=1")
+    with pytest.raises(BadSettings, match="own"):
+        run("--save", "gentle=mirror")
+    assert "soft" not in run("--forget", "soft")
 
 
 def test_edits_do_what_they_say(portrait: Image.Image) -> None:
