@@ -53,6 +53,7 @@ _requests = sa.table(
         ),
     ),
 )  # fmt: skip
+_uses = sa.table("answer_uses", *map(sa.column, ("key", "project_id")))
 _templates = sa.table("prompt_templates", sa.column("name"), sa.column("body", sa.JSON))
 
 
@@ -171,7 +172,11 @@ class Captions:
 
     @staticmethod
     def forget_project(connection: sa.Connection, project_id: str) -> None:
-        """Deletes all that is known of a project's captions and requests."""
+        """Deletes all that is known of a project's captions and requests, and answers given for it alone."""
+        ours = sa.select(_uses.c.key).where(_uses.c.project_id == project_id)
+        others = sa.select(_uses.c.key).where(_uses.c.project_id != project_id)
+        connection.execute(_answers.delete().where(_answers.c.key.in_(ours) & _answers.c.key.not_in(others)))
+        connection.execute(_uses.delete().where(_uses.c.project_id == project_id))
         for table in (_captions, _history, _requests):
             connection.execute(table.delete().where(table.c.project_id == project_id))
 
@@ -292,6 +297,8 @@ class Ledger:
             if answer is not None and key:
                 kept = {"key": key, "answer": asdict(answer), "at": self._clock()}
                 upsert(connection, _answers, [kept], ("key",))
+                use = {"key": key, "project_id": row.project_id}
+                upsert(connection, _uses, [use], ("key", "project_id"))
             if caption is not None:
                 captions = Captions(self._engine, self._clock)
                 known = captions._get(connection, row.project_id, caption.item)

@@ -82,6 +82,9 @@ def upsert(
     statement = dialect.insert(table)
     names = only if only is not None else tuple(name for name in rows[0] if name not in keys)
     changed = {name: statement.excluded[name] for name in names}
+    if not changed:
+        connection.execute(statement.on_conflict_do_nothing(index_elements=list(keys)), rows)
+        return
     connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changed), rows)
 
 
@@ -112,6 +115,14 @@ def _upgrade(engine: sa.Engine) -> None:
 
 
 def _careful(connection: sqlite3.Connection, _: object) -> None:
-    """WAL: readers do not wait for the writer. FULL: what was committed survives a power cut."""
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_S * 1000}", "journal_mode=WAL", "synchronous=FULL"):
+    """WAL: readers do not wait for the writer. FULL: what was committed survives a power cut.
+
+    secure_delete: what was deleted is overwritten, not only forgotten.
+    """
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")

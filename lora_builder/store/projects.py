@@ -132,6 +132,19 @@ class Store:
                 used.update(connection.execute(query).scalars())
         return set(wanted) - used
 
+    def orphans(self) -> set[str]:
+        """Measured contents that no project lists any more."""
+        listed = sa.select(_photos.c.sha256).where(_photos.c.sha256.is_not(None))
+        query = sa.select(_measurements.c.sha256).where(_measurements.c.sha256.not_in(listed)).distinct()
+        with self._engine.begin() as connection:
+            return set(connection.execute(query).scalars())
+
+    def compact(self) -> None:
+        """Empties SQLite's write-ahead log: what was deleted is in no file any more."""
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def forget_looks(self, sha256s: Iterable[str]) -> None:
         """Removes what was measured of these contents, by whatever recipe."""
         wanted = sorted(set(sha256s))

@@ -46,6 +46,7 @@ def launch(settings: Settings) -> None:
         desk = Desk(settings, store, jobs_of(store, settings), local)
         janitor = Janitor(desk)
         try:
+            desk.intake.tidy()
             desk.jobs.resume()
             janitor.start()
             page = build(desk)

@@ -33,9 +33,6 @@ from lora_builder.ui.stamps import MACHINE, OUTWARD, READ_FROM, STAGES_OF, finge
 from lora_builder.ui.steps import STEPS
 from lora_builder.ui.texts import tr
 
-DOWNLOADS = "downloads"
-"""Folder among the uploads for files that a visitor asked for, each in a folder of random name."""
-
 FALLBACK_NAME = "dataset"
 
 TOUCH_S = 300.0
@@ -311,7 +308,7 @@ class Desk:
         if what not in DELIVERABLES or not (project.folder / what).is_file():
             raise BadInput(tr("no_package", language), tr("no_package_remedy", language))
         source = project.folder / what
-        folder = self.settings.data_dir / "uploads" / DOWNLOADS / secrets.token_hex(16)
+        folder = self.intake.downloads(project) / secrets.token_hex(16)
         target = folder / _saved_as(project, what)
         with writing_to(folder):
             folder.mkdir(parents=True)

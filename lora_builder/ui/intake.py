@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -13,11 +14,21 @@ from pathlib import Path, PurePosixPath
 from lora_builder import measure
 from lora_builder.errors import BadInput
 from lora_builder.files import writing_to
-from lora_builder.ingest import find_projects
+from lora_builder.ingest import find_projects, identify
+from lora_builder.records import Photo, Source
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 from lora_builder.store.notes import SETTINGS
 from lora_builder.ui.texts import tr
+
+DOWNLOADS = "downloads"
+"""Folder among the uploads for results that a program asked for, each in a folder of random name."""
+
+REFERENCES = ("references", "not_references")
+"""Folders in a project's folder for photos of the subject and of others."""
+
+UNFINISHED_S = 3600.0
+"""Age from which a folder that belongs to no project was left by a kill, seconds."""
 
 INPUT = "input"
 """Folder in a project's own folder that holds its uploads."""
@@ -136,16 +147,37 @@ class Intake:
     def delete(self, project: Project) -> None:
         """The project, its files, and what was measured of photos that no other project has.
 
-        A folder of this machine that was only read is left alone.
+        A folder of this machine that was only read is left alone. Files go first and measurements
+        last, so that after a kill another deletion finds what this one left.
         """
         photos, _ = self.store.photos(project.id)
-        self.store.delete_project(project.id)
+        contents = {photo.sha256 for photo in photos} | self._references(project)
         if project.folder.parent == self.projects.resolve():
             shutil.rmtree(project.folder, ignore_errors=True)
-        unused = self.store.unused(photo.sha256 for photo in photos)
-        self.store.forget_looks(unused)
+        shutil.rmtree(self.downloads(project), ignore_errors=True)
+        self.store.delete_project(project.id)
+        unused = self.store.unused(contents) | self.store.orphans()
         for sha256 in unused:
             measure.preview_path(self.settings, sha256).unlink(missing_ok=True)
+        self.store.forget_looks(unused)
+        self.store.compact()
+
+    def tidy(self) -> None:
+        """Removes folders of projects that were never finished, or never wholly deleted, before a kill."""
+        known = {project.folder for project in self.store.projects()}
+        for folder in self.projects.resolve().glob("*"):
+            if folder not in known and time.time() - folder.stat().st_mtime > UNFINISHED_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def downloads(self, project: Project) -> Path:
+        """Where copies of the project's results wait to be fetched by programs."""
+        return self.uploads / DOWNLOADS / hashlib.sha256(project.id.encode()).hexdigest()[:32]
+
+    def _references(self, project: Project) -> set[str]:
+        """Contents of the reference photos, of which previews were made too."""
+        files = [path for name in REFERENCES for path in (project.folder / name).glob("*")]
+        found = [identify(Source(path.name, path), self.settings) for path in files]
+        return {photo.sha256 for photo in found if isinstance(photo, Photo)}
 
     def _checked(self, upload: Upload, language: str) -> Path:
         """The uploaded file. A page may name any path, so only those among the uploads count."""
