@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -78,7 +79,9 @@ def test_nobody_sees_anothers_photos(visitor: Visitor, chromium: Any, photos: li
     url = f"{visitor.address}/gradio_api/component_server"
     headers = {"content-type": "application/json"}
     assert "photos" in page.request.post(url, data=question, headers=headers).json()
-    assert set(other.page.request.post(url, data=question, headers=headers).json()) == {"error"}
+    assert other.page.request.post(url, data=question, headers=headers).status == 403
+    own_session = json.dumps({**json.loads(question), "session_hash": "another1"})
+    assert set(other.page.request.post(url, data=own_session, headers=headers).json()) == {"error"}
     other.context.close()
 
 

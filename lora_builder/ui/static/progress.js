@@ -49,7 +49,7 @@ const tick = async () => {
       seen = [work.job, work.version];
       draw(work.job ? work : null);
       again = work.state === 'running' || work.state === 'queued';
-      if (!again && work.job && before) trigger('ended', {});
+      if (!again && work.job && (before || props.value.busy)) trigger('ended', {});
       if (again) document.dispatchEvent(new CustomEvent('ldb-progress', { detail: work }));
     }
   } catch {
