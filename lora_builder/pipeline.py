@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_builder import edits, measure
+from lora_builder.caption.asking import CaptionTask
 from lora_builder.caption.records import CaptionEntry, CaptionState
-from lora_builder.caption.stage import CaptionTask, caption_all, insist, item_of, outcome, tasks_of
+from lora_builder.caption.stage import caption_all, insist, item_of, outcome, tasks_of
 from lora_builder.crop import SUFFIX, CropTask, crop_tasks, cut
 from lora_builder.decide import Evidence, decide, gather
 from lora_builder.errors import BadInput, Cancelled, CaptionsMissing

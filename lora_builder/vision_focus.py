@@ -13,19 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_builder.caption import picture
+from lora_builder.caption.asking import FOCUS_ASKED, FOCUS_SCHEMA, CaptionTask, joint_question, template_of
 from lora_builder.caption.chain import Asker, Gave, Question
 from lora_builder.caption.checks import Fault, Found
 from lora_builder.caption.client import Ask
 from lora_builder.caption.crew import crew
 from lora_builder.caption.endpoints import Model, hosts, models_of
 from lora_builder.caption.records import Purpose
-from lora_builder.caption.stage import (
-    FOCUS_ASKED,
-    FOCUS_SCHEMA,
-    CaptionTask,
-    asker,
-    joint_question,
-)
+from lora_builder.caption.stage import asker
 from lora_builder.caption.structured import read_json
 from lora_builder.decode import read_photo
 from lora_builder.errors import UnreadablePhoto
@@ -122,7 +117,7 @@ def focus_all(
     def one(task: _Task) -> _Focus | str:
         return _focus_one(ready, project_id, task, settings)
 
-    results = crew(one, tasks, 2 * ready.parallel, stop, cancelled)
+    results = crew(one, tasks, ready.threads, stop, cancelled)
     with closing(ready), closing(results):
         for task, focus in results:
             yield _looked(task, focus, settings)
@@ -169,7 +164,7 @@ def _question(store: Store, project_id: str, task: _Task, settings: Settings, da
             task.photo.sha256, task.photo.source.name, task.measurement, task.subject,
             shot(task.measurement, task.subject), None, None,
         )  # fmt: skip
-        return joint_question(store, project_id, caption, settings, data)
+        return joint_question(template_of(store, settings), project_id, caption, settings, data)
     user = f"The picture is {width} by {height} pixels. {FOCUS_ASKED}"
     shape: dict[str, Any] = {
         "type": "object",

@@ -1,7 +1,7 @@
 """One question through the priority list: try again, correct, move on, come back, or give up.
 
-Every request is in the ledger before it leaves. The answer, its caption and the ledger's line are
-written in one transaction as soon as the answer is there.
+Every request is in the ledger before it leaves: what the server saw, the ledger has. The answer, its
+caption and the ledger's line are written in one transaction as soon as the answer is there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -49,10 +49,7 @@ class Reader(Protocol[Made]):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about one training image. `key_parts`: all that the answer depends on but the model.
-
-    `entry(made, model)`: the caption to write with the answer, None where it is not for a caption.
-    """
+    """What is asked about one training image. `key_parts`: all that the answer depends on but the model."""
 
     project_id: str
     item: str
@@ -72,7 +69,6 @@ class Gave:
 
     made: object
     model: Model
-    cached: bool
 
 
 @dataclass(frozen=True)
@@ -96,24 +92,30 @@ class Asker:
     chance: Callable[[], float] = random.random
 
     @property
-    def parallel(self) -> int:
-        """Requests that may be on their way at once, over all endpoints."""
-        return sum({model.endpoint.name: model.endpoint.parallel for model in self.models}.values())
+    def threads(self) -> int:
+        """Threads that keep every slot of every endpoint in use: some prepare and save meanwhile."""
+        parallel = sum({model.endpoint.name: model.endpoint.parallel for model in self.models}.values())
+        return parallel + max(2, parallel // 2)
 
     def close(self) -> None:
         """Lets go of the connections."""
         for client in self.clients.values():
             client.close()
 
-    def known(self, question: Question, read: Reader[object]) -> Gave | None:
-        """An answer that was paid for before, of the first model in the list that has one."""
+    def known(
+        self, question: Question, read: Reader[object], answers: Mapping[str, KeptAnswer] | None = None
+    ) -> Gave | None:
+        """An answer that was paid for before, of the first model in the list that has a usable one.
+
+        `answers`: those of many questions, where they were looked up together.
+        """
         keys = {question.key(model): model for model in self.models}
-        answers = self.store.answers.get(list(keys))
+        found = self.store.answers.get(list(keys)) if answers is None else answers
         for key, model in keys.items():
-            if key in answers:
-                made = read(answers[key].text, answers[key].finish, model)
+            if key in found:
+                made = read(found[key].text, found[key].finish, model)
                 if not isinstance(made, list):
-                    return Gave(made, model, cached=True)
+                    return Gave(made, model)
         return None
 
     def ask(
@@ -156,11 +158,14 @@ class Asker:
         """Up to `caption_tries` requests to one model; None: it cannot caption this picture."""
         ask, tries, corrections = question.ask, 0, 0
         while tries < self.settings.caption_tries:
+            # Noted before the slot is taken: the database's time is not the endpoint's.
+            row = self._noted(question, model, tries + 1)
             busy = self.gates.enter(model, self.stopped)
             if busy is not None:
+                self.store.ledger.drop(row.id)
                 return busy
             tries += 1
-            row = self._sent(question, model, tries)
+            row = replace(row, started_at=self.clock())
             started = time.monotonic()
             try:
                 reply = self.clients[model.endpoint.name].ask(model.name, ask, self.stopped)
@@ -180,7 +185,7 @@ class Asker:
             made = read(reply.text, reply.finish, model)
             self._answered(row, reply, made, question, model, entry, time.monotonic() - started)
             if not isinstance(made, list):
-                return Gave(made, model, cached=False)
+                return Gave(made, model)
             reasons[model.label] = str(made[0])
             if corrections >= CORRECTIONS:
                 return None
@@ -190,7 +195,7 @@ class Asker:
             ask = replace(question.ask, follow_up=(("assistant", said), ("user", words)))
         return None
 
-    def _sent(self, question: Question, model: Model, attempt: int) -> LedgerRow:
+    def _noted(self, question: Question, model: Model, attempt: int) -> LedgerRow:
         row = LedgerRow(
             question.project_id,
             question.item,

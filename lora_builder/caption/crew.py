@@ -11,7 +11,7 @@ from typing import TypeVar
 from lora_builder.errors import Cancelled
 
 MOST_THREADS = 64
-"""Threads at once: they wait, so twice the allowed requests, up to this."""
+"""Threads at once: they wait for servers most of the time."""
 
 JOIN_S = 1.0
 """Seconds that a stopped run waits for its threads; requests end within `network.POLL_S`."""

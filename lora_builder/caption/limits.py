@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,9 @@ SHORT_PAUSE_S = 30.0
 
 QUOTA_AGAIN_S = 3600.0
 """Seconds after which a used-up quota is tried again where the server does not say when."""
+
+POLL_S = 0.5
+"""Seconds between looks of a waiting thread; a freed slot, a stop and the like wake it at once."""
 
 MINUTE, DAY = 60.0, 86_400.0
 
@@ -107,6 +110,7 @@ class Gates:
 
     def __init__(
         self,
+        models: Iterable[Model] = (),
         history: Callable[[Model, float], list[float]] = lambda model, since: [],
         paused: Callable[[Model], float] = lambda model: 0.0,
         clock: Callable[[], float] = time.time,
@@ -115,6 +119,8 @@ class Gates:
         self._changed = threading.Condition()
         self._places: dict[str, _Place] = {}
         self._states: dict[str, _State] = {}
+        for model in models:  # before this run's own requests are in the history
+            self._state(model)
 
     def enter(self, model: Model, stopped: Callable[[], bool], patience_s: float = FOREVER) -> Busy | None:
         """Waits until a request to the model may leave, and counts it; or says until when it may not.
@@ -131,7 +137,7 @@ class Gates:
                     return None
                 if not verdict.brief or self._clock() >= end:
                     return verdict
-                self._changed.wait(min(0.1, max(0.005, verdict.until - self._clock())))
+                self._changed.wait(min(POLL_S, max(0.005, verdict.until - self._clock())))
         return Busy(self._clock(), "Stopped.")
 
     def leave(self, model: Model, *, good: bool = False, dead: Dead | None = None) -> None:
@@ -199,7 +205,7 @@ class Gates:
             return limit
         full = place.running >= model.endpoint.parallel
         if full or (model.parallel is not None and state.running >= model.parallel):
-            return Busy(now + 0.1, f"{model.endpoint.host} is busy with our own requests.", brief=True)
+            return Busy(now + POLL_S, f"{model.endpoint.host} is busy with our own requests.", brief=True)
         return None
 
     def _counted(self, model: Model, state: _State, now: float) -> Busy | None:

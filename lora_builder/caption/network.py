@@ -221,12 +221,13 @@ class _Transport(httpx2.HTTPTransport):
     """The usual transport over a pool with our way to connect."""
 
     def __init__(self, private_ok: bool) -> None:
-        super().__init__(trust_env=False)
+        context = httpx2.create_ssl_context(trust_env=False)
+        super().__init__(verify=context, trust_env=False)
         self._pool.close()
         # httpx2 takes no network backend; its pool is where one goes in. tests/caption/test_network.py
         # fails where a new version keeps it elsewhere.
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=context,
             max_connections=128,
             max_keepalive_connections=32,
             keepalive_expiry=15.0,

@@ -34,7 +34,7 @@ class Outcome(str, Enum):
     """How a request to a vision model ended; the values are what the ledger keeps.
 
     `sent` is written before the request leaves: a row that still says so after a run belongs to a
-    request whose answer was never seen, for the run was killed while it was on its way.
+    request whose answer was never seen, for the run was killed while it was on its way, or about to go.
     """
 
     SENT = "sent"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -267,18 +268,27 @@ class Answers:
 
 
 class Ledger:
-    """Every request that left for a vision model."""
+    """Every request that left for a vision model.
+
+    Its writers take turns: SQLite lets those that meet sleep for up to 100 ms, a lock for microseconds.
+    """
 
     def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
+        self._turn = threading.Lock()
 
     def begin(self, row: LedgerRow) -> int:
         """Notes a request before it leaves; its number, for `finish`."""
         fields = _row_fields(row)
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             result = connection.execute(_requests.insert().values(fields).returning(_requests.c.id))
             return int(result.scalar_one())
+
+    def drop(self, id: int) -> None:
+        """Takes back a note: the request did not leave."""
+        with self._turn, self._engine.begin() as connection:
+            connection.execute(_requests.delete().where(_requests.c.id == id))
 
     def finish(
         self,
@@ -291,7 +301,7 @@ class Ledger:
 
         So an answer that arrived is either known whole, or was never seen.
         """
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             fields = _row_fields(row)
             connection.execute(_requests.update().where(_requests.c.id == row.id).values(fields))
             if answer is not None and key:

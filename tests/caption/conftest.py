@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lora_builder.caption.stage import CaptionTask
+from lora_builder.caption.asking import CaptionTask
 from lora_builder.records import Shot
 from tests.made import face, measurement
 
@@ -79,7 +79,10 @@ def make_tasks(folder: Path, count: int, side: int = 64) -> list[CaptionTask]:
     tasks = []
     for number in range(count):
         path = folder / f"{number:04d}.png"
-        Image.new("RGB", (side, side), (number * 37 % 256, number * 91 % 256, number * 151 % 256)).save(path)
+        # The number in black and white blocks: no two survive JPEG as the same picture.
+        bits = [255 * (number >> bit & 1) for bit in range(16)]
+        blocks = Image.frombytes("L", (4, 4), bytes(bits)).resize((side, side), Image.Resampling.NEAREST)
+        blocks.convert("RGB").save(path)
         look = measurement(f"{number + 1:x}", face())
         tasks.append(
             CaptionTask(look.sha256, f"{number:04d}.jpg", look, 0, Shot.BUST, None, path, f"pixels-{number}")

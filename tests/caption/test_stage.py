@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lora_builder.caption.asking import CaptionTask
 from lora_builder.caption.records import CaptionEntry, CaptionState, Outcome
-from lora_builder.caption.stage import CaptionTask, caption_all, insist, plan
+from lora_builder.caption.stage import caption_all, insist, plan
 from lora_builder.errors import Cancelled, CaptionsMissing
 from lora_builder.settings import Settings, load
 from lora_builder.store import Store
