@@ -49,6 +49,7 @@ def main() -> None:
         page.goto(address)
         page.click("#ldb-sample")
         page.locator(".ldb-progress.done").wait_for(timeout=180_000)
+        page.locator("#ldb-go-export[aria-current=step]").wait_for()
         page.click(".ldb-progress .ldb-stop")
         for step in STEPS:
             page.click(f"#ldb-go-{step}")

@@ -13,7 +13,7 @@ from lora_builder.jobs import Snapshot, StageProgress, State
 from lora_builder.records import Stage
 from lora_builder.store import Store
 from lora_builder.ui.static import script
-from lora_builder.ui.steps import Updates, View, place
+from lora_builder.ui.steps import STEPS, Updates, View, place
 from lora_builder.ui.texts import tr, words_for
 
 if TYPE_CHECKING:
@@ -45,7 +45,15 @@ class Progress:
 
     def wire(self, shell: Shell) -> None:
         """When a job ends, the page is drawn anew."""
-        shell.on(self.bars.ended, shell.at, [], shell.everything(), detail=False)
+        shell.on(self.bars.ended, self.ended, [], shell.everything())
+
+    def ended(self, view: View) -> Updates:
+        """The page after a job; who ran everything from the first step lands on the result."""
+        job = view.desk.store.queue.latest(view.theirs.id)
+        whole = job is not None and job.state == State.DONE.value and set(job.stages) == set(Stage)
+        if whole and view.step == STEPS[0]:
+            view = self.shell.moved(view, step=STEPS[-1])
+        return self.shell.at(view)
 
     def progress(self, view: View, data: dict[str, Any]) -> Any:
         """What is new since `seen`, [job, version]; None where nothing is."""

@@ -126,6 +126,10 @@ SLIDERS: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = (
             ("keep_per_cluster", 1),
             ("phash_threshold", 1),
             ("near_ssim_th", 0.01),
+            ("burst_sim_th", 0.01),
+            ("burst_ssim_th", 0.01),
+            ("crop_sim_th", 0.01),
+            ("crop_ssim_th", 0.01),
             ("face_sim_th1", 0.01),
             ("face_sim_th2", 0.01),
             ("face_ssim_th1", 0.01),
@@ -146,7 +150,12 @@ SLIDERS: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = (
 TOPS: Mapping[str, float] = {"min_face_sharpness": 2.0, "target_count": 200, "keep_per_cluster": 10}
 """Ends of sliders whose setting has no limit of its own, or one too far away to be of use."""
 
+FRAMINGS = ("face", "bust", "body", "back")
+"""What a quota can be of: sliders `quota_NAME`, together the setting `quotas`."""
+
 CHOICES: Mapping[str, tuple[str, ...]] = {
+    "undecided": ("drop", "keep"),
+    "turned_faces": ("drop", "keep"),
     "several_people": ("drop", "keep"),
     "back_views": ("drop", "keep"),
     "small_photos": ("drop", "keep"),
@@ -173,6 +182,8 @@ def controls(settings: Settings, language: str) -> list[dict[str, Any]]:
                     "default": Settings.model_fields[name].default,
                 }
             )
+        if group == "number":
+            rows += [_quota(name, share, language) for name, share in _quotas(settings).items()]
         groups.append({"title": tr(f"set_{group}", language), "rows": rows})
     choices = [
         {
@@ -197,17 +208,43 @@ def _range(name: str) -> tuple[float, float]:
     return low, high
 
 
-def tuned(changes: Any) -> dict[str, Any]:
+def _quotas(settings: Settings) -> dict[str, int]:
+    """Percent by framing; 0: no quota."""
+    given = dict(text.split("=") for text in settings.quotas)
+    shares = {name.strip(): int(share) for name, share in given.items()}
+    return {name: shares.get(name, 0) for name in FRAMINGS}
+
+
+def _quota(name: str, share: int, language: str) -> dict[str, Any]:
+    return {
+        "name": f"quota_{name}",
+        "label": tr("set_quota", language, framing=tr(f"cover_{name}", language)),
+        "info": tr("set_quota_info", language),
+        "min": 0,
+        "max": 100,
+        "step": 5,
+        "value": share,
+        "default": 0,
+    }
+
+
+def tuned(changes: Any, settings: Settings) -> dict[str, Any]:
     """Of what a page sent, the settings that it may change, with values within their range."""
     if not isinstance(changes, dict):
         return {}
     sliders = {name: step for _, group in SLIDERS for name, step in group}
+    quotas = _quotas(settings)
     good: dict[str, Any] = {}
     for name, value in changes.items():
         if value in CHOICES.get(name, ()):
             good[name] = value
-        elif name in sliders and isinstance(value, int | float) and math.isfinite(value):
+        elif not isinstance(value, int | float) or not math.isfinite(value):
+            continue
+        elif name in sliders:
             low, high = _range(name)
             inside = min(max(value, low), TOPS.get(name, high))
             good[name] = round(inside) if sliders[name] == 1 else inside
+        elif name.removeprefix("quota_") in quotas:
+            quotas[name.removeprefix("quota_")] = min(max(round(value), 0), 100)
+            good["quotas"] = tuple(f"{framing}={share}" for framing, share in quotas.items() if share)
     return good

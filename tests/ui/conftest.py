@@ -106,6 +106,7 @@ class Visitor:
     def finish(self, timeout: float = 120_000) -> None:
         """Waits until the project's job has ended well."""
         self.page.locator(".ldb-progress.done").wait_for(timeout=timeout)
+        self.page.locator("#ldb-run-all:enabled").wait_for()
 
     def run_everything(self) -> None:
         self.page.click("#ldb-run-all:enabled")

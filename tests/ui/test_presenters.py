@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from lora_builder.jobs import Snapshot, StageProgress, State
 from lora_builder.records import Decision, Reason, Stage
-from lora_builder.ui import presenters, progress
+from lora_builder.settings import Settings
+from lora_builder.ui import presenters, progress, verdicts
 from lora_builder.ui.texts import LANGUAGES, TEXTS, preferred, tr
 
 
@@ -94,3 +96,42 @@ def test_every_end_has_its_words(language: str) -> None:
     assert bug == tr("progress_bug", language)
     told = Snapshot("j", "p", state=State.FAILED, error="Disk full.", remedy="Free some.")
     assert progress.status(told, language, False) == "Disk full."
+
+
+def test_only_what_the_page_may_change_is_taken(settings: Settings) -> None:
+    """A browser can send anything: other settings, wrong types and values out of range do no harm."""
+    sent = {"phash_threshold": 99, "data_dir": "/", "min_brightness": "x", "max_brightness": math.nan}
+    assert verdicts.tuned(sent, settings) == {"phash_threshold": 12}
+    assert verdicts.tuned({"several_people": "keep", "back_views": "burn"}, settings) == {
+        "several_people": "keep"
+    }
+    assert verdicts.tuned("nonsense", settings) == verdicts.tuned(None, settings) == {}
+
+
+def test_quotas_are_one_setting(settings: Settings) -> None:
+    """A quota's slider changes its framing and leaves the others."""
+    two = settings.model_copy(update={"quotas": ("face=40", "body=25")})
+    assert verdicts.tuned({"quota_face": 0, "quota_bust": 30}, two) == {"quotas": ("bust=30", "body=25")}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_slider_has_its_meaning_and_its_place(settings: Settings, language: str) -> None:
+    """Each control says in words what it does, and its value lies within its ends."""
+    for group in verdicts.controls(settings, language):
+        assert group["title"]
+        for control in group["rows"]:
+            assert control["label"] and control["info"]
+            if "options" in control:
+                assert control["value"] in [value for value, _ in control["options"]]
+            else:
+                assert control["min"] <= control["value"] <= control["max"]
+
+
+def test_a_page_gets_only_what_changed() -> None:
+    """The first answer holds all rows, the next only the difference to the page's own edition."""
+    editions = verdicts.Editions()
+    first = editions.since(None, [(1, 0, -1, -1), (0, 2, 0, -1)])
+    assert [row[0] for row in first["changed"]] == [0, 1]
+    second = editions.since(first["edition"], [(1, 0, -1, -1), (1, 0, -1, -1)])
+    assert second["changed"] == [[1, 1, 0, -1, -1]]
+    assert len(editions.since("forgotten", [(1, 0, -1, -1)])["changed"]) == 1

@@ -36,7 +36,7 @@ def test_a_job_outlives_its_page_and_its_network(chromium: Any, address: str) ->
         time.sleep(2)
         cable.plug()
         someone.finish()
-        page.locator("#ldb-go-export.done").wait_for()
+        page.locator("#ldb-go-export.done[aria-current=step]").wait_for()
     finally:
         someone.context.close()
         cable.close()

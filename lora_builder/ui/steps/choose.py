@@ -74,7 +74,7 @@ class Choose:
     def regroup(self, view: View, data: dict[str, Any]) -> Any:
         """What changes with these settings, which are not kept: a slider is on its way."""
         bench = view.desk.bench(view.theirs)
-        verdicts, overrides = self._judged(view, bench, tuned(data.get("settings")))
+        verdicts, overrides = self._judged(view, bench, tuned(data.get("settings"), view.settings))
         return self.editions.since(data.get("edition"), rows_of(bench, verdicts, overrides))
 
     def story(self, view: View, data: dict[str, Any]) -> Any:
@@ -83,12 +83,12 @@ class Choose:
         at = data.get("photo")
         if not isinstance(at, int) or not 0 <= at < len(bench.photos):
             return {}
-        verdict = self._judged(view, bench, tuned(data.get("settings")))[0][at]
+        verdict = self._judged(view, bench, tuned(data.get("settings"), view.settings))[0][at]
         return {**story(bench, verdict, view.language), "picture": view.preview(verdict.photo.sha256)}
 
     def tune(self, view: View, data: dict[str, Any]) -> Any:
         """Keeps settings: the slider was let go."""
-        view.desk.set_settings(view.theirs, tuned(data.get("settings")))
+        view.desk.set_settings(view.theirs, tuned(data.get("settings"), view.settings))
         return self._now(view, data)
 
     def decide(self, view: View, data: dict[str, Any]) -> Any:

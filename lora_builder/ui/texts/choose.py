@@ -70,6 +70,35 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "How alike the pixels must be. Lower: more are taken for copies.",
         "像素相似度下限。越低，越多照片会被视为副本。",
     ),
+    "set_burst_sim_th": ("Burst: face alike", "连拍：脸部相似"),
+    "set_burst_sim_th_info": (
+        "Frames of one moment have this face similarity, or more.",
+        "同一瞬间各帧的脸部相似度下限。",
+    ),
+    "set_burst_ssim_th": ("Burst: pictures alike", "连拍：图像相似"),
+    "set_burst_ssim_th_info": (
+        "Pixels of the two frames, after a small shift.",
+        "两帧图像经微小位移后的像素相似度。",
+    ),
+    "set_crop_sim_th": ("Cut out of another: face alike", "截图：脸部相似"),
+    "set_crop_sim_th_info": (
+        "A photo that was cut out of another one shows this very face.",
+        "从另一张照片裁出的图，其脸部应达到此相似度。",
+    ),
+    "set_crop_ssim_th": ("Cut out of another: pictures alike", "截图：图像相似"),
+    "set_crop_ssim_th_info": ("Pixels of those two faces.", "这两张脸的像素相似度。"),
+    "set_undecided": ("May be somebody else", "可能是其他人"),
+    "set_undecided_info": (
+        "Photos with a face that may be the subject's and may not.",
+        "照片中的脸可能是主角，也可能不是。",
+    ),
+    "set_turned_faces": ("Turned too far to be recognised", "转头过大无法辨认"),
+    "set_turned_faces_info": (
+        "Undecided photos whose only face is seen from the side.",
+        "唯一的脸侧向过大、无法判断的照片。",
+    ),
+    "set_quota": ("At most: {framing}", "最多：{framing}"),
+    "set_quota_info": ("Percent of the number above. 0: no limit.", "占上述数量的百分比。0 表示不限。"),
     "set_face_sim_th1": ("Same shot: face alike", "同一镜头：脸部相似"),
     "set_face_sim_th1_info": (
         "From here a pair needs the strict second proof.",

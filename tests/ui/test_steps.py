@@ -1,0 +1,106 @@
+"""What the steps answer to their scripts, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from lora_builder.errors import BadInput
+from lora_builder.settings import Settings
+from lora_builder.store import Store
+from lora_builder.ui.app import jobs_of
+from lora_builder.ui.desk import Desk
+from lora_builder.ui.door import new_token
+from lora_builder.ui.steps import View
+from lora_builder.ui.steps.choose import Choose
+from lora_builder.ui.steps.export import Export
+from lora_builder.ui.steps.people import People
+from lora_builder.ui.steps.photos import Photos
+from lora_builder.ui.verdicts import Editions
+
+from .made_project import made_project
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
+    """A visitor looking at a project of 60 made-up photos."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("steps") / "data", workers=1)
+    with Store(settings.database) as store:
+        desk, owner = Desk(settings, store, jobs_of(store, settings), True), new_token()
+        project = made_project(store, settings, owner, 60, pictures=False)
+        yield View(desk, owner, project, "en", "people")
+
+
+def test_one_click_says_who_the_project_is_about(place: View) -> None:
+    """Marking another person makes them the subject, and undo gives the first one back."""
+    people = People()
+    found = people.load(place, {})["people"]
+    assert [person["subject"] for person in found].count(True) == 1
+    other = next(person for person in found if not person["subject"])
+    marked = people.mark(place, {"at": other["at"], "mark": True})["people"]
+    chosen = next(person for person in marked if person["subject"])
+    assert chosen["at"] == other["at"]
+    again = people.undo(place, {})["people"]
+    assert [person["subject"] for person in again] == [person["subject"] for person in found]
+
+
+def test_a_face_that_is_not_there_cannot_be_marked(place: View) -> None:
+    """A page that sends nonsense changes nothing."""
+    before = place.desk.store.overrides(place.theirs.id)
+    for at in (None, ["nobody", 0], "x", [1, 2, 3]):
+        People().mark(place, {"at": at, "mark": True})
+    assert place.desk.store.overrides(place.theirs.id) == before
+
+
+def test_a_slider_on_its_way_keeps_nothing(place: View) -> None:
+    """Regrouping answers with what would change; only letting go keeps the setting, once to undo."""
+    choose = Choose()
+    choose.editions = Editions()
+    first = choose.load(place, {})
+    depth = first["depth"][0]
+    moved = {"edition": first["edition"], "settings": {"min_brightness": 0.6}}
+    changed = choose.regroup(place, moved)["changed"]
+    assert 0 < len(changed) < 60
+    assert place.settings.min_brightness == Settings().min_brightness
+    kept = choose.tune(place, moved)
+    assert place.settings.min_brightness == 0.6
+    assert kept["depth"][0] == depth + 1
+    choose.undo(place, {})
+    assert place.settings.min_brightness == Settings().min_brightness
+
+
+def test_a_photo_tells_why(place: View) -> None:
+    """Every photo has a sentence and figures in both languages; one that is not there has none."""
+    choose = Choose()
+    choose.editions = Editions()
+    for language in ("en", "zh"):
+        there = replace(place, language=language)
+        for at in range(20):
+            told = choose.story(there, {"photo": at})
+            assert told["why"]
+            assert all(name and value for name, value in told["figures"])
+    assert choose.story(place, {"photo": 10**6}) == choose.story(place, {"photo": None}) == {}
+
+
+def test_an_export_that_was_never_packed_says_so(place: View) -> None:
+    """Before a run there is no plan and no file; trainers can be chosen already."""
+    export = Export()
+    state = export.choose(place, {"layouts": ["kohya", "nonsense"], "base": "flux"})
+    assert (state["images"], state["files"], state["base"]) == (0, [], "flux")
+    assert [name for name, _, on in state["layouts"] if on] == ["kohya"]
+
+
+def test_the_gallery_names_every_file(place: View) -> None:
+    """All files are listed, the unreadable ones with why; a page that knows them gets nothing again."""
+    answer = Photos().gallery(place, {})
+    assert len(answer["photos"]) == 60
+    assert answer["problems"] == [["broken.jpg", "The file is empty. Copy it again."]]
+    assert Photos().gallery(place, {"seen": answer["key"]}) == {"same": True}
+
+
+def test_nothing_uploaded_is_a_plain_sentence(place: View) -> None:
+    """An arrival without files is refused with what to do."""
+    with pytest.raises(BadInput, match="No photos were chosen"):
+        Photos().take(place, {"files": [{"path": "/etc/passwd"}, 7]})
