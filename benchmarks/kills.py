@@ -48,7 +48,10 @@ FIRST: dict[str, object] = {"resolution": 512, "trigger": "ohwx", "body_model": 
 SCENARIOS = (
     Scenario("first run", None, FIRST),
     Scenario("run again with another size", FIRST, FIRST | {"resolution": 448, "trigger": "sks"}),
-)
+    Scenario("run again with masks, more crops and trainers' layouts", FIRST, FIRST | {
+        "mask": "subject", "extra_crops": ("face",), "layouts": ("kohya", "imagefolder"),
+    }),
+)  # fmt: skip
 
 
 @dataclass
@@ -127,8 +130,8 @@ class Bench:
     def _torn(self) -> str:
         """Whatever is to be seen now must be whole: of the run before, or of the run to come."""
         for name, digest in digests(self.output).items():
-            part = name.replace("dataset.old/", "dataset/").replace("dataset.new/", "dataset/")
-            if name.startswith("dataset.new/"):
+            part = name.replace(".old/", "/")
+            if ".new/" in name:
                 continue  # unfinished by its name
             if digest not in (self.before.get(part), self.expected.get(part)):
                 return f"torn: {name}"
