@@ -280,3 +280,28 @@ def test_a_program_without_cookies_can_use_the_api(address: str) -> None:
     with pytest.raises(Exception, match="no such project"):
         program.predict("u" * 40, made["project"], api_name="/status")
     program.predict("t" * 40, made["project"], api_name="/delete")
+
+
+def test_share_links_are_off_and_warn(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A public address is opened only by whoever asks for it, and after a warning."""
+    import gradio as gr
+
+    from lora_builder.ui import app
+
+    asked: list[bool] = []
+
+    def launched(self: gr.Blocks, **how: object) -> object:
+        asked.append(bool(how["share"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gr.Blocks, "launch", launched)
+    monkeypatch.setattr(app.logs, "start", lambda settings: None)
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    for share in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            app.launch(settings.model_copy(update={"share": share}))
+    assert asked == [False, True]
+    assert capsys.readouterr().out.count("Warning") == 1
