@@ -13,17 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_builder import edits, measure
+from lora_builder.advice import facts_of
 from lora_builder.caption.asking import CaptionTask
 from lora_builder.caption.records import CaptionEntry, CaptionState
 from lora_builder.caption.stage import caption_all, insist, item_of, outcome, tasks_of
 from lora_builder.crop import SUFFIX, CropTask, crop_tasks, cut
-from lora_builder.decide import Evidence, decide, gather
+from lora_builder.decide import Evidence, decide, gather, subject_of
 from lora_builder.errors import BadInput, Cancelled, CaptionsMissing
 from lora_builder.explain import detail
 from lora_builder.export.images import training_images
 from lora_builder.export.layouts import chosen as chosen_layouts
 from lora_builder.export.package import write_decisions
-from lora_builder.export.report import PhotoFacts, write_report
+from lora_builder.export.report import write_report
 from lora_builder.export.write import write_exports
 from lora_builder.files import locked, swept, writing_to
 from lora_builder.focus import more_frames
@@ -79,6 +80,7 @@ class _Job:
     references: list[Floats] = field(default_factory=list)
     others: list[Floats] = field(default_factory=list)
     evidence: Evidence | None = None
+    people: tuple[int, ...] = ()
     verdicts: list[Verdict] = field(default_factory=list)
     crops: dict[str, Crop] = field(default_factory=dict)
     more: dict[str, dict[str, Crop]] = field(default_factory=dict)
@@ -218,6 +220,9 @@ def _decide(job: _Job) -> Iterator[Event]:
         job.others,
         job.evidence,
     )
+    job.people = subject_of(
+        job.evidence, job.settings, calibration(job.settings), job.overrides, job.references, job.others
+    ).found
     yield job.event(Stage.DECIDE, total, total, message=f"{len(job.kept)} kept")
 
 
@@ -349,28 +354,13 @@ def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
         folder,
         job.project.name,
         decisions,
-        _facts(job),
+        facts_of(job.verdicts, job.looks),
         functools.partial(measure.thumbnail, settings) if settings.report_pictures else lambda sha256: None,
         settings,
         job.skipped,
+        job.people,
     )
     yield job.event(Stage.PACK, 1, 1, message=str(folder))
-
-
-def _facts(job: _Job) -> dict[str, PhotoFacts]:
-    """What the report counts, by source name."""
-    facts = {}
-    for verdict in job.verdicts:
-        look = job.looks[verdict.photo.sha256]
-        if isinstance(look, Measurement):
-            face = look.faces[verdict.subject] if verdict.subject is not None else None
-            facts[verdict.photo.source.name] = PhotoFacts(
-                shot=measure.shot(look, verdict.subject),
-                yaw=face.pose.yaw if face else None,
-                smile=face.smile if face else None,
-                brightness=look.exposure.brightness,
-            )
-    return facts
 
 
 def _decisions(job: _Job, images: bool = True) -> list[Decision]:

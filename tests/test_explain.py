@@ -89,3 +89,21 @@ def test_any_verdict_is_one_printable_line(
     assert text
     assert text.isprintable()
     assert "nan" not in re.sub(re.escape(other or ""), "", text) or "nan" in note
+
+
+def test_a_kept_photo_says_what_it_adds_and_what_is_wrong_with_it() -> None:
+    """A pick gives its reason; a defect that does not drop it is named, in both languages."""
+    chosen = verdict(Reason.KEPT, pick=3, adds=1, defect_blink=0.1)
+    assert "Chosen as number 3: it adds another framing. The eyes are closed" in detail(chosen)
+    assert "第 3 张入选：增加景别。闭眼" in detail(chosen, "zh")
+
+
+def test_an_undecided_photo_asks_instead_of_guessing() -> None:
+    """Who may be the person is not called somebody else."""
+    text = detail(verdict(Reason.OTHER_PERSON, undecided=1, subject_similarity=0.5))
+    assert text.startswith("Undecided") and "0.50" in text and "somebody else" not in text
+
+
+def test_a_passed_over_photo_names_the_one_in_its_stead() -> None:
+    """More than asked for: which kept photo shows the same is said."""
+    assert "b.jpg shows much the same" in detail(verdict(Reason.OVER_TARGET, "b.jpg"))

@@ -23,11 +23,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lora_builder.advice import PhotoFacts, advice, doubts
 from lora_builder.errors import BadInput, OutputUnwritable
 from lora_builder.export.images import TrainingImage
 from lora_builder.export.layouts.kohya import dataset_toml
 from lora_builder.export.package import build_dataset, record, write_decisions, write_zip
-from lora_builder.export.report import PhotoFacts, advice, write_report
+from lora_builder.export.report import write_report
 from lora_builder.files import atomic_file, atomic_write
 from lora_builder.records import Decision, Reason, Shot
 from lora_builder.settings import Settings, load
@@ -278,6 +279,16 @@ def facts(
 def test_advice_names_what_is_missing(kept: list[PhotoFacts], words: str) -> None:
     """A set with a gap is told of it."""
     assert any(words in sentence for sentence in advice(kept))
+
+
+def test_advice_is_given_in_chinese_too() -> None:
+    """A Chinese page has no English advice."""
+    assert all(ord(line[-1]) > 0x3000 for line in advice([facts()], "zh") + doubts((10, 9), "zh"))
+
+
+def test_two_people_in_as_many_photos_are_a_doubt_worth_saying() -> None:
+    """Whom a couple's album is about is asked, not only guessed."""
+    assert doubts((10, 9)) and not doubts((10, 3)) and not doubts((10,))
 
 
 def test_a_varied_set_needs_no_advice() -> None:

@@ -6,9 +6,8 @@ import base64
 import functools
 import itertools
 import json
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
+from lora_builder.advice import PhotoFacts, advice, coverage_of, doubts
 from lora_builder.explain import printable, title
 from lora_builder.files import atomic_file, atomic_write
-from lora_builder.records import Decision, Reason, Shot
+from lora_builder.records import Decision, Reason
 from lora_builder.settings import Settings
 from lora_builder.version import __version__
 
-FEW = 12
-"""Kept pictures below which a portrait LoRA tends to fail; 15 to 30 varied ones are usual."""
-
-FRONT_YAW, PROFILE_YAW = 15.0, 55.0
-"""Degrees; the limits that captions use too."""
-
-DARK, BRIGHT = 0.25, 0.65
-"""Mean luma; the limits that captions use too."""
-
-SMILE = 0.6
-"""`Face.smile` from which a face counts as smiling, as in captions."""
-
-ENOUGH_TO_JUDGE = 5
-"""Measured pictures from which "all of them" says something."""
+STEP = 0.05
+"""Width of the bins of the similarity histogram."""
 
 CHUNK = 64
 """Pieces of the page rendered at a time: memory holds a few thumbnails, not all."""
@@ -65,68 +53,6 @@ _MACHINE_ONLY = {
 """Settings that say something about this machine and nothing about the dataset."""
 
 
-@dataclass(frozen=True)
-class PhotoFacts:
-    """What coverage counts of one photo: `yaw` in degrees, `smile` and `brightness` 0..1.
-
-    None: there is no face, or it could not be told.
-    """
-
-    shot: Shot
-    yaw: float | None
-    smile: float | None
-    brightness: float
-
-
-def advice(kept: Sequence[PhotoFacts]) -> list[str]:
-    """What is missing for a good portrait set, in plain sentences; empty if nothing is."""
-    if not kept:
-        return ["No photo was kept, so there is nothing to train on. See below why each was dropped."]
-    said = []
-    count = len(kept)
-    if count < FEW:
-        pictures = "1 picture" if count == 1 else f"{count} pictures"
-        said.append(f"Only {pictures}: fewer than {FEW} seldom train well; 15 to 30 varied ones do.")
-    coverage = coverage_of(kept)
-    shots, views = coverage["Framing"], coverage["View"]
-    if not shots["body"]:
-        said.append("No picture shows the body: full-body results will be guesswork.")
-    if not shots["face"] and not shots["bust"]:
-        said.append("No picture shows the face from near: likeness will suffer.")
-    seen = count - views["unknown"]
-    turned = {"left": views["left"] + views["profile_left"], "right": views["right"] + views["profile_right"]}
-    if seen and views["front"] == seen:
-        said.append("Every face looks straight ahead: add some turned to the side.")
-    elif seen and seen in turned.values():
-        side = max(turned, key=lambda name: turned[name])
-        said.append(f"Every face is turned to the {side}: add front views and the other side.")
-    elif seen and not views["front"]:
-        said.append("No face looks straight ahead: add front views.")
-    told = count - coverage["Expression"]["unknown"]
-    if told >= ENOUGH_TO_JUDGE and coverage["Expression"]["smiling"] == told:
-        said.append("Everybody smiles in every picture: add some with a calm face.")
-    if told >= ENOUGH_TO_JUDGE and coverage["Expression"]["neutral"] == told:
-        said.append("Not one smile: add some if the model should be able to.")
-    for light in ("dark", "bright"):
-        if count >= ENOUGH_TO_JUDGE and coverage["Light"][light] == count:
-            said.append(f"Every picture is {light}: add other light.")
-    return said
-
-
-def coverage_of(kept: Iterable[PhotoFacts]) -> dict[str, Counter[str]]:
-    """How many photos fall in each class of framing, view, expression and light."""
-    coverage: dict[str, Counter[str]] = {group: Counter() for group in _ROWS}
-    for facts in kept:
-        coverage["Framing"][facts.shot.value] += 1
-        coverage["View"][_view(facts.yaw)] += 1
-        smile = facts.smile
-        known = smile is not None and math.isfinite(smile)
-        coverage["Expression"]["unknown" if not known else _expression(smile or 0.0)] += 1
-        light = "dark" if facts.brightness <= DARK else "bright" if facts.brightness >= BRIGHT else "normal"
-        coverage["Light"][light] += 1
-    return coverage
-
-
 def write_report(
     folder: Path,
     project_name: str,
@@ -135,18 +61,21 @@ def write_report(
     thumbnail: Callable[[str], bytes | None],
     settings: Settings,
     skipped: Mapping[str, int],
+    people: Sequence[int] = (),
 ) -> None:
     """Writes `report.html` and `report.json` into `folder`.
 
     `facts` are by source name; `thumbnail` gives a small upright JPEG, PNG or WebP of the photo with
     that SHA-256, or None; it is called as the page is written, so memory does not grow with the
-    number of photos. Raises OutputUnwritable.
+    number of photos. `people`: in how many photos each person found is, the subject first. Raises
+    OutputUnwritable.
     """
     ordered = sorted(decisions, key=lambda decision: decision.source)
     kept = [decision for decision in ordered if decision.verdict == "kept"]
     kept_facts = [facts[decision.source] for decision in kept if decision.source in facts]
     coverage = coverage_of(kept_facts)
-    warnings = advice(kept_facts)
+    warnings = doubts(people) + advice(kept_facts)
+    likeness = histogram(ordered, settings.subject_sim_th)
     shown = {kind: count for kind, count in sorted(skipped.items()) if count}
     summary = {
         "project": project_name,
@@ -159,6 +88,8 @@ def write_report(
             group.lower(): {name: coverage[group][name] for name in rows} for group, rows in _ROWS.items()
         },
         "warnings": warnings,
+        "people": list(people),
+        "similarity": likeness,
         "skipped": shown,
         "settings": shown_settings(settings),
     }
@@ -178,6 +109,19 @@ def write_report(
     with atomic_file(folder / "report.html") as stream:
         for piece in _joined(page):
             stream.write(piece.encode("utf-8", "replace"))
+
+
+def histogram(decisions: Sequence[Decision], threshold: float) -> dict[str, Any]:
+    """How many photos have a face so similar to the subject: counts of `STEP` wide bins from 0 to 1.
+
+    With the `threshold` in force, and how many were left `undecided`.
+    """
+    scores = [d.scores["subject_similarity"] for d in decisions if "subject_similarity" in d.scores]
+    bins = [0] * round(1 / STEP)
+    for score in scores:
+        bins[min(max(int(score / STEP + 1e-9), 0), len(bins) - 1)] += 1
+    undecided = sum(d.scores.get("undecided") == 1 for d in decisions)
+    return {"threshold": threshold, "step": STEP, "counts": bins, "undecided": undecided}
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:
@@ -231,19 +175,6 @@ def _bars(coverage: Mapping[str, Counter[str]], total: int) -> dict[str, list[tu
         ]
         for group, rows in _ROWS.items()
     }
-
-
-def _view(yaw: float | None) -> str:
-    if yaw is None or not math.isfinite(yaw):
-        return "unknown"
-    if abs(yaw) < FRONT_YAW:
-        return "front"
-    side = "right" if yaw > 0 else "left"
-    return side if abs(yaw) < PROFILE_YAW else f"profile_{side}"
-
-
-def _expression(smile: float) -> str:
-    return "smiling" if smile >= SMILE else "neutral"
 
 
 def _data_uri(thumbnail: Callable[[str], bytes | None], sha256: str) -> str:

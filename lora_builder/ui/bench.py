@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lora_builder import measure
+from lora_builder.advice import PhotoFacts
 from lora_builder.decide import Evidence, decide, gather
-from lora_builder.export.report import PhotoFacts
 from lora_builder.identity import Person, people_found
 from lora_builder.models import calibration
 from lora_builder.records import Floats, Look, Measurement, Override, Photo, Rejected, Verdict

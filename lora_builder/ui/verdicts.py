@@ -9,8 +9,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from lora_builder.advice import advice, coverage_of
 from lora_builder.explain import detail, printable, title
-from lora_builder.export.report import advice, coverage_of
 from lora_builder.records import Measurement, Override, Reason, Verdict
 from lora_builder.settings import Settings
 from lora_builder.ui.bench import Bench
@@ -77,7 +77,7 @@ def panel(bench: Bench, verdicts: Sequence[Verdict], language: str) -> dict[str,
         }
         for group, counts in coverage_of(kept).items()
     ]
-    return {"kept": len(kept), "groups": groups, "advice": advice(kept)}
+    return {"kept": len(kept), "groups": groups, "advice": advice(kept, language)}
 
 
 _CLASSES: Mapping[str, tuple[str, ...]] = {
