@@ -56,11 +56,11 @@ _AI_WIDE = (
 AI_TOOLKIT_SIZES = (
     (1024, 1024),
     *_AI_WIDE,
-    *((h, w) for w, h in reversed(_AI_WIDE)),
+    *((h, w) for w, h in reversed(_AI_WIDE) if (w, h) != (1344, 704)),
     (8192, 128),
     (128, 8192),
 )
-"""Its table at 1024: SDXL's training sizes, and two extremes."""
+"""Its table at 1024: SDXL's training sizes, and two extremes; 704x1344 is missing there, 1344x704 is not."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lora_builder.records import Box
 SIDE = st.integers(256, 4000)
 
 # Buckets at resolution 1024 from the trainers' own functions, run beside ours on 20,000 sizes (all
-# agreed) in November 2026: sd-scripts, musubi-tuner, ai-toolkit, OneTrainer's mgds.
+# agreed) in November 2026: sd-scripts, musubi-tuner, ai-toolkit (of its wheel), OneTrainer's mgds.
 MEASURED = {
     (1024, 1024): ((1024, 1024), (1024, 1024), (1024, 1024), (1024, 1024)),
     (832, 1216): ((832, 1216), (832, 1216), (768, 1152), (832, 1280)),
@@ -21,6 +21,7 @@ MEASURED = {
     (896, 1152): ((896, 1152), (896, 1152), (832, 1088), (896, 1152)),
     (768, 1344): ((768, 1344), (768, 1344), (704, 1216), (768, 1344)),
     (1365, 2048): ((832, 1216), (832, 1248), (832, 1216), (832, 1280)),
+    (995, 1865): ((704, 1344), (752, 1392), (704, 1408), (768, 1344)),
     (700, 900): ((640, 896), (688, 896), (640, 832), (896, 1152)),
 }
 NAMES = ("kohya", "musubi", "ai-toolkit", "onetrainer")
