@@ -46,7 +46,8 @@ def test_a_bucket_lies_inside_the_scaled_picture(name: str, width: int, height: 
     assert 0 <= fate.lost() < 0.75
     assert abs(fate.scaled[0] - fate.bucket[0] - 2 * fate.offset[0]) <= 1
     if name in ("kohya", "musubi"):
-        assert fate.enlarged((width, height)) <= 1.001, "bucket_no_upscale"
+        # musubi-tuner's nearest shape may be a little larger than a picture just above the area
+        assert fate.enlarged((width, height)) <= (1.001 if name == "kohya" else 1.1), "bucket_no_upscale"
 
 
 @pytest.mark.parametrize("base", BASE_MODELS)
