@@ -1,11 +1,14 @@
 """Kills a run at random moments of every stage, runs it again, and compares every byte.
 
     python benchmarks/kills.py --kills 200
+    python benchmarks/kills.py --steps
 
 A kill is SIGKILL to the run's process. After it, whatever lies in the project's folder must be whole:
 each file is the one of the run before or of the run to come. The next run must end with the very
 bytes of a run that nobody disturbed, in the folder and in the database, with no process, lock or
-temporary file left over. Prints a table; exit code 1 if anything differs.
+temporary file left over. `--steps` kills before each single step on the disk that a run's process
+takes (open for writing, rename, remove, make a folder), one after the other, so that no window is too
+small to be hit. Prints a table; exit code 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -111,6 +114,17 @@ class Bench:
         reader.close()
         return self._torn() or self._orphans(pid) or self._resumed()
 
+    def kill_before(self, step: int) -> str | None:
+        """What went wrong after a kill before a step on the disk; None: the run has fewer steps."""
+        self.reset()
+        reader, pid = self.start(self.scenario.settings, step)
+        for _ in reader:
+            pass
+        reader.close()
+        if ended(pid) == 0:
+            return None
+        return self._torn() or self._orphans(pid) or self._resumed()
+
     def _resumed(self) -> str:
         reader, pid = self.start(self.scenario.settings)
         for _ in reader:
@@ -154,7 +168,7 @@ class Bench:
             pass
         assert ended(pid) == 0, (self.root / "log.txt").read_text()
 
-    def start(self, settings: dict[str, object]) -> tuple[Events, int]:
+    def start(self, settings: dict[str, object], die_at: int = 0) -> tuple[Events, int]:
         """A run in a process of its own that tells its stages; forked, so that it need not import."""
         read, write = os.pipe()
         pid = os.fork()
@@ -166,6 +180,8 @@ class Bench:
         os.dup2(log, 1)
         os.dup2(log, 2)
         code = 1
+        if die_at:
+            sys.addaudithook(Executioner(die_at))
         try:
             run(self, settings, write)
             code = 0
@@ -175,6 +191,27 @@ class Bench:
             traceback.print_exc()
         sys.stderr.flush()
         os._exit(code)
+
+
+class Executioner:
+    """An audit hook that kills its process before the step on the disk of that number, from 1."""
+
+    STEPS = frozenset(("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"))
+
+    def __init__(self, step: int) -> None:
+        self._left = step
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open":
+            mode, flags = arguments[1], arguments[2]
+            writes = any(letter in mode for letter in "wxa+") if isinstance(mode, str) else False
+            writes = writes or (isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR)))
+        else:
+            writes = event in self.STEPS
+        if writes:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Events:
@@ -298,12 +335,37 @@ def measure(kills: int, seed: int, show: bool = True) -> list[str]:
     return faults
 
 
+def measure_steps() -> list[str]:
+    """Kills a run before each of its steps on the disk; what went wrong, one line a fault."""
+    from lora_builder import pipeline  # noqa: F401
+
+    faults: list[str] = []
+    print("| run | steps on the disk | identical results |\n|---|---|---|")
+    for scenario in SCENARIOS[1:]:
+        with tempfile.TemporaryDirectory(prefix="kills-") as place:
+            bench = Bench(Path(place), scenario)
+            make_photos(bench.root / "photos")
+            bench.prepare()
+            step, wrong = 1, 0
+            while (fault := bench.kill_before(step)) is not None:
+                if fault:
+                    wrong += 1
+                    faults.append(f"{scenario.name}, killed before step {step}: {fault}")
+                    print(faults[-1], file=sys.stderr, flush=True)
+                step += 1
+            print(f"| {scenario.name} | {step - 1} | {step - 1 - wrong} |", flush=True)
+    return faults
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", action="store_true", help="before each step on the disk, not at random")
     parser.add_argument("--json", action="store_true", help="print the faults as JSON")
     arguments = parser.parse_args()
+    if arguments.steps:
+        sys.exit(1 if measure_steps() else 0)
     faults = measure(arguments.kills, arguments.seed, show=not arguments.json)
     if arguments.json:
         print(json.dumps(faults, indent=2))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz import SUFFIXES, fuzz
+from benchmarks.fuzz import SUFFIXES, door, fuzz
 from lora_builder.ingest import identify, list_sources, local_file
 from lora_builder.records import Photo, Rejected
 from lora_builder.settings import Settings
+from lora_builder.workers import Workers
 
 TRICKS = [
     prefix + middle + "photo.jpg"
@@ -82,3 +84,21 @@ def test_a_directory_that_fills_the_memory_is_not_read(tmp_path: Path, settings:
             package.writestr(f"{number:040}.txt", b"")
     listing = list_sources(tmp_path / "wide.zip", few)
     assert not listing.sources and "MAX_ARCHIVE_FILES" in listing.problems[0][1].message
+
+
+def test_everything_that_users_really_upload_ends_with_a_line(photos_root: Path, settings: Settings) -> None:
+    """Each of six hundred broken, lying, hostile files is listed or counted; a third is decoded."""
+    files = [path for path in (photos_root / "bad").rglob("*") if path.is_file()]
+    with Workers(2, settings.photo_timeout_s, memory_mb=settings.photo_memory_mb) as pool:
+        listing = list_sources(photos_root / "bad", settings)
+        photos, lines = [], [name for name, _ in listing.problems]
+        for source in listing.sources:
+            photo = identify(source, settings)
+            photos.append(photo) if isinstance(photo, Photo) else lines.append(source.name)
+        lines += [photo.source.name for i, photo in enumerate(photos) if i % 3]
+        for photo, _ in pool.each(partial(door, settings=settings), photos[::3]):
+            lines.append(photo.source.name)
+    assert len(lines) == len(set(lines)) == len(listing.sources) + len(listing.problems)
+    whole = {name.split(".zip/")[0] + (".zip" if ".zip/" in name else "") for name in lines}
+    silent = [p for p in files if p.relative_to(photos_root / "bad").as_posix() not in whole]
+    assert len(silent) <= sum(listing.skipped.values())
