@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 from lora_builder.caption.editing import one_line
 from lora_builder.errors import BadInput
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV Injection)."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV Injection), wide letters too."""
 
 COLUMNS = ("image", "photo", "caption", "author", "locked")
 
