@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import sync_playwright
 
 from lora_builder.records import Box
 from lora_builder.settings import load
@@ -81,23 +81,46 @@ def caption_times(visitor: Visitor, project: Project) -> dict[str, float]:
         "step clicked -> all rows": statistics.median(last for _, last in opened),
     }
     page.wait_for_timeout(3000)
-    times["search typed -> sifted"] = sifting(page, "kitchen")
+    times["search typed -> sifted"] = page.evaluate(SIFT, "kitchen")
     page.get_by_label("Search captions").fill("")
     page.get_by_text("Edit many").click()
     page.get_by_label("Find", exact=True).fill("smiling")
     page.get_by_label("Replace with").fill("laughing")
-    begin = time.perf_counter()
-    page.get_by_role("button", name="Preview").click()
-    page.locator(".ldb-captions .sheet .go-on").wait_for()
-    times["find and replace, preview of all"] = time.perf_counter() - begin
-    begin = time.perf_counter()
-    page.locator(".ldb-captions .sheet .go-on").click()
-    page.wait_for_function(
-        "() => document.querySelector('.ldb-captions textarea').value.includes('laughing')"
+    page.wait_for_timeout(500)
+    preview = (".ldb-captions .tools .go-on", "document.querySelector('.ldb-captions .sheet .go-on')")
+    times["find and replace, preview of all"] = page.evaluate(CLICK, preview)
+    apply = (
+        ".ldb-captions .sheet .go-on",
+        "document.querySelector('.ldb-captions textarea').value.includes('laughing')",
     )
-    times["find and replace, all saved"] = time.perf_counter() - begin
+    times["find and replace, all saved and shown"] = page.evaluate(CLICK, apply)
     return times
 
+
+SIFT = """words => new Promise((done) => {
+  const search = document.querySelector('.ldb-captions input[type=search]');
+  const count = document.querySelector('.ldb-captions [role=status]');
+  const before = count.textContent, begin = performance.now();
+  search.value = words;
+  search.dispatchEvent(new Event('input'));
+  const look = () => {
+    if (count.textContent !== before) done((performance.now() - begin) / 1000);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+"""Seconds from typing until the count of rows has changed."""
+
+CLICK = """([selector, ready]) => new Promise((done) => {
+  const begin = performance.now(), there = Function(`return Boolean(${ready})`);
+  document.querySelector(selector).click();
+  const look = () => {
+    if (there()) done((performance.now() - begin) / 1000);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+"""Seconds from a click until something is so. In the page: asking from outside lays out every row."""
 
 OPEN = """() => new Promise((done) => {
   const begin = performance.now();
@@ -115,17 +138,7 @@ OPEN = """() => new Promise((done) => {
   document.querySelector('#ldb-go-caption').click();
   requestAnimationFrame(look);
 })"""
-
-
-def sifting(page: Page, words: str) -> float:
-    """Seconds from typing until the count of rows has changed."""
-    before = page.locator(".ldb-captions [role=status]").first.inner_text()
-    begin = time.perf_counter()
-    page.get_by_label("Search captions").fill(words)
-    page.wait_for_function(
-        "before => document.querySelector('.ldb-captions [role=status]').textContent !== before", arg=before
-    )
-    return time.perf_counter() - begin
+"""Seconds from the step's click until the first row has a height, and until all rows are there."""
 
 
 def crop_times(desk: Desk, folder: Path) -> dict[str, float]:
