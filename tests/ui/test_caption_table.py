@@ -69,6 +69,7 @@ def test_rows_are_the_kept_photos_and_their_further_crops(view: View, step: Capt
     json.dumps(answer, allow_nan=False)
     assert [row["item"] for row in answer["rows"]] == [item, f"{item}/face", *keys(view)[2:]]
     assert HOSTILE in {row["name"] for row in answer["rows"]}
+    assert answer["rows"][1]["cut"] == [0, 0, 99 / 600, 99 / 800] and answer["rows"][1]["shape"] == 1
 
 
 def test_a_typed_caption_is_kept_with_its_past(view: View, step: Caption) -> None:
@@ -189,7 +190,7 @@ def test_a_failed_caption_says_why(view: View, step: Caption) -> None:
 
 @pytest.mark.browser
 def test_a_hand_at_the_table(app_data: Path, visitor: Visitor, tmp_path: Path) -> None:
-    """Type, Enter, undo, find and replace with its preview, lock, history, reload: all is saved."""
+    """Type, Enter, undo, a lost network, find and replace, lock, history, reload: all is saved."""
     page = visitor.page
     with open_desk(load(data_dir=app_data)) as desk:
         project = save_project(desk, tmp_path, pictures(tmp_path), [FACE], SAID)
@@ -209,6 +210,15 @@ def test_a_hand_at_the_table(app_data: Path, visitor: Visitor, tmp_path: Path) -
             "text => document.querySelector('.ldb-captions textarea').value === text", arg=SAID[2]
         )
         assert texts(view)[0] == SAID[2]
+
+        page.route("**/component_server/**", lambda route: route.abort())
+        field.nth(1).fill("ohwx woman, red coat, written on a train")
+        field.nth(1).press("Enter")
+        page.get_by_text("Not saved yet, trying again").wait_for()
+        page.unroute("**/component_server/**")
+        saved(page)
+        assert texts(view)[1] == field.nth(1).input_value() == "ohwx woman, red coat, written on a train"
+        visitor.faults.clear()  # the lost requests
 
         page.get_by_text("Edit many").click()
         page.get_by_label("Find", exact=True).fill("(red|blue) coat")

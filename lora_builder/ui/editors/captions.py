@@ -66,21 +66,38 @@ def kept(view: View) -> dict[str, Decision]:
 
 
 def rows(view: View, some: Mapping[str, CaptionEntry]) -> list[Answer]:
-    """Rows of the table. Names and captions are the users' and the models' own words."""
-    decisions = kept(view)
-    return [
-        {
-            "item": item,
-            "name": _name(decisions[sha256].source, part),
-            "thumb": view.picture(sha256),
-            "text": entry.text,
-            "author": entry.author,
-            "reason": entry.reason if entry.state is CaptionState.FAILED else "",
-            "locked": entry.locked,
-        }
-        for item, entry in some.items()
-        for sha256, _, part in [item.partition("/")]
-    ]
+    """Rows of the table. Names and captions are the users' and the models' own words.
+
+    `cut`: the crop as left, top, width, height in shares of the photo, null for the whole of it, and
+    `shape`, its width over its height.
+    """
+    decisions, drawn = kept(view), view.desk.store.finishing.extra_crops(view.theirs.id)
+    found = []
+    for item, entry in some.items():
+        sha256, _, part = item.partition("/")
+        decision = decisions[sha256]
+        extra = next((tuple(one.box) for one in drawn.get(sha256, ()) if one.name == part), None)
+        found.append(
+            {
+                "item": item,
+                "name": _name(decision.source, part),
+                "thumb": view.picture(sha256),
+                "text": entry.text,
+                "author": entry.author,
+                "reason": entry.reason if entry.state is CaptionState.FAILED else "",
+                "locked": entry.locked,
+                **_cut(decision, extra if part else decision.crop),
+            }
+        )
+    return found
+
+
+def _cut(decision: Decision, box: tuple[float, ...] | None) -> Answer:
+    width, height = decision.width, decision.height
+    if box is None or not width or not height:
+        return {"cut": None, "shape": 1.0}
+    x, y, across, down = box
+    return {"cut": [x / width, y / height, across / width, down / height], "shape": across / down}
 
 
 def _name(source: str, part: str) -> str:

@@ -111,6 +111,18 @@ const label = () => {
 
 const authorOf = (row) => (row.author === 'user' ? t('by_user') : row.author === 'composer' ? t('by_composer') : row.author);
 
+/** The part of the thumbnail that is the training picture. */
+const cutOut = (row) => {
+  const image = h('img', { src: row.thumb, alt: '', loading: 'lazy', decoding: 'async' });
+  const frame = h('span', { class: 'cut-out' }, h('span', { style: `aspect-ratio:${row.shape}` }, image));
+  frame.firstChild.classList.add(row.shape > 1 ? 'wide' : 'tall');
+  if (row.cut) {
+    const [left, top, across, down] = row.cut;
+    image.style.cssText = `left:${(-100 * left) / across}%;top:${(-100 * top) / down}%;width:${100 / across}%;height:${100 / down}%`;
+  }
+  return frame;
+};
+
 const draw = (row) => {
   const choose = h('input', {
     type: 'checkbox', 'aria-label': t('choose', { name: row.name }),
@@ -141,7 +153,7 @@ const draw = (row) => {
     if (event.key === 'Escape') { clearTimeout(slow.timer); field.value = row.text; fit(row); }
   });
   row.node = h('li', { class: 'row-of' }, choose,
-    h('img', { src: row.thumb, alt: '', loading: 'lazy', decoding: 'async', width: '72', height: '72' }),
+    cutOut(row),
     h('div', { class: 'words' }, h('p', { class: 'name', title: row.name }, row.name, ' ', byline), field, note),
     h('div', { class: 'acts' }, lock,
       h('button', { type: 'button', class: 'icon', title: t('history'), 'aria-label': t('history_of', { name: row.name }), onclick: () => openHistory(row) }, icon('history')),

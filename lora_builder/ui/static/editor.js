@@ -7,7 +7,9 @@ class Refused extends Error {}
 /** The answer of a Python function, asked in the name of the present place. */
 const ask = async (name, sent = {}) => {
   const answer = await server[name]({ ...sent, ...place() });
-  if (answer && answer.error) throw new Refused(answer.error);
+  // Gradio's client turns a lost network into no answer.
+  if (!answer) throw new Error('no answer');
+  if (answer.error) throw new Refused(answer.error);
   return answer;
 };
 
