@@ -21,7 +21,7 @@ from lora_builder.ui.editors import captions
 from lora_builder.ui.steps import View
 from lora_builder.ui.steps.caption import Caption
 from tests.ui.conftest import HOSTILE, Visitor
-from tests.ui.editor_pages import open_desk, save_project, view_of, visit
+from tests.ui.editor_pages import leave, open_desk, save_project, view_of, visit
 
 FACE = Box(150, 100, 120, 150)
 SAID = [
@@ -252,7 +252,7 @@ def test_a_hand_at_the_table(app_data: Path, visitor: Visitor, tmp_path: Path) -
         page.set_viewport_size({"width": 390, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         saved(page)
-        page.reload()
+        leave(visitor, page.reload)
         field.nth(2).wait_for()
         assert [field.nth(n).input_value() for n in range(3)] == texts(view)
 

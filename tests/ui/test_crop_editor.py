@@ -20,7 +20,7 @@ from lora_builder.ui.desk import Desk
 from lora_builder.ui.steps import View
 from lora_builder.ui.steps.crop import Crop
 from tests.ui.conftest import HOSTILE, Visitor
-from tests.ui.editor_pages import CODE_STEP, coded, open_desk, save_project, view_of, visit
+from tests.ui.editor_pages import CODE_STEP, coded, leave, open_desk, save_project, view_of, visit
 
 WIDTH, HEIGHT = 2000, 1400
 FACE = Box(600, 400, 300, 400)
@@ -199,7 +199,7 @@ def test_a_hand_at_the_page_cuts_exactly_there(app_data: Path, visitor: Visitor,
 
         page.set_viewport_size({"width": 390, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.reload()
+        leave(visitor, page.reload)
         shown(page, keys[0])
         assert desk.store.overrides(project.id)[keys[0]].crop == Box(*box_of(page))
 
