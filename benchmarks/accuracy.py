@@ -16,13 +16,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.scenarios import VARIANTS, Truth, load_truth, overlap, strangers, variants, wilson
+from benchmarks.scenarios import VARIANTS, Truth, bootstrap, load_truth, overlap, strangers, variants, wilson
 from lora_builder.decide import decide
 from lora_builder.models import calibration
 from lora_builder.records import Measurement, Verdict
+from lora_builder.selection import Traits, choose, traits_of, worth
 from lora_builder.settings import Settings, load
 
 FEWEST = 5
@@ -30,6 +33,12 @@ FEWEST = 5
 
 MIXES = 20
 """Scenarios a person."""
+
+SCENARIOS = 500
+"""Sets chosen among lookalikes."""
+
+RESTARTS = 12
+"""Starts of the search for the best set."""
 
 
 def judged(truth: Truth, paths: Sequence[str], settings: Settings, **more: object) -> dict[str, Verdict]:
@@ -180,7 +189,83 @@ def variant_table(truth: Truth, settings: Settings) -> None:
         print(f"| {name} | {kind} | {row[0]} | {row[1]} |")
 
 
-TABLES = {"subject": subject_table, "redundancy": redundancy_table, "copies": variant_table}
+def impostor_table(truth: Truth, settings: Settings) -> None:
+    """Sets of 30 chosen among the nearest strangers: how many of these come through."""
+    settings = settings.model_copy(update={"target_count": 30})
+    names = people(truth, FEWEST)
+    through: set[str] = set()
+    chosen = 0
+    for number in range(SCENARIOS):
+        name = names[number % len(names)]
+        rng = random.Random(f"impostor{number}")
+        own = rng.sample(truth.of(name), rng.randint(FEWEST, len(truth.of(name))))
+        near = strangers(truth, name, rng, 40, alike=True)
+        others = rng.sample(near, min(len(own) - 1, 20)) if number % 2 else near[: len(own) - 1]
+        for path, verdict in judged(truth, [*own, *others], settings).items():
+            chosen += verdict.kept
+            if verdict.kept and name not in truth.labels[path].names:
+                through.add(f"{path} as {name}")
+    print(f"\n{SCENARIOS} sets among lookalikes, {chosen} photos chosen: {len(through)} impostors")
+    print(*sorted(through), sep="\n")
+
+
+def coverage_table(truth: Truth, settings: Settings) -> None:
+    """Twelve chosen of one person's photos: what the set is worth, against the best of a long search."""
+    rows: defaultdict[str, list[float]] = defaultdict(list)
+    for name in people(truth, 14):
+        paths = truth.of(name)
+        looks = [truth.look(path) for path in paths]
+        faces = [truth.target(path) for path in paths]
+        measurements = [look for look in looks if isinstance(look, Measurement)]
+        traits = traits_of(measurements, faces, [1.0] * len(paths))
+        target = min(12, len(paths) - 2)
+        best = _searched(traits, target, random.Random(name))
+        sharp = sorted(range(len(paths)), key=lambda i: -measurements[i].faces[faces[i] or 0].sharpness)
+        vectors = np.array([_embedding(truth, path) for path in paths])
+        for title, sets in {
+            "ours": [[pick.row for pick in choose(traits, target)]],
+            "sharpest": [sharp[:target]],
+            "farthest faces": [_farthest(vectors, target)],
+            "random": [random.Random(i).sample(range(len(paths)), target) for i in range(50)],
+        }.items():
+            rows[title] += [worth(traits, chosen) / best for chosen in sets]
+    print("\n| a set of 12 by | worth, of the best found |\n|---|---|")
+    for title, shares in rows.items():
+        print(f"| {title} | {bootstrap(shares)} |")
+
+
+def _searched(traits: Traits, target: int, rng: random.Random) -> float:
+    """The best worth that swapping photos finds from many starts."""
+    count = len(traits.quality)
+    best = worth(traits, [pick.row for pick in choose(traits, target)])
+    for _ in range(RESTARTS):
+        chosen = rng.sample(range(count), target)
+        value, better = worth(traits, chosen), True
+        while better:
+            better = False
+            for i in range(target):
+                for other in set(range(count)) - set(chosen):
+                    moved = [*chosen[:i], other, *chosen[i + 1 :]]
+                    if worth(traits, moved) > value + 1e-9:
+                        chosen, value, better = moved, worth(traits, moved), True
+        best = max(best, value)
+    return best
+
+
+def _farthest(vectors, target: int) -> list[int]:  # type: ignore[no-untyped-def]
+    chosen = [0]
+    while len(chosen) < target:
+        chosen.append(int((vectors @ vectors[chosen].T).max(axis=1).argmin()))
+    return chosen
+
+
+TABLES = {
+    "subject": subject_table,
+    "redundancy": redundancy_table,
+    "copies": variant_table,
+    "coverage": coverage_table,
+    "impostors": impostor_table,
+}
 
 
 def main() -> None:

@@ -9,13 +9,13 @@ kept photo itself, so there are no chains and every reason names a photo that is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from lora_builder.evidence import Evidence, gather
+from lora_builder.evidence import Evidence, FirstLook, gather
 from lora_builder.focus import frame
 from lora_builder.identity import Likeness, Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
-from lora_builder.quality import defects, fault
+from lora_builder.quality import Light, defects, fault
 from lora_builder.records import Crop, Floats, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
 from lora_builder.redundancy import Kind, Repeats, best_first, keeper_of, repeats
 from lora_builder.selection import TRAITS, choose, quotas_of, stand_in, traits_of
@@ -25,6 +25,16 @@ __all__ = ["Evidence", "decide", "gather", "subject_of"]
 
 TURNED = 50.0
 """Degrees of yaw from which a face is too far turned to be compared with frontal ones."""
+
+ALONE = (
+    *("about", "undecided", "turned_faces", "back_views", "several_people"),
+    *("min_brightness", "max_brightness", "dim_brightness", "min_face_sharpness", "soft_face_sharpness"),
+    *("sizes", "max_upscale", "small_photos"),
+)
+"""The settings that decide what can be told of a photo by itself."""
+
+REMEMBERED = 8
+"""First looks kept in the evidence: what a slider moved to and fro needs."""
 
 _NO_OVERRIDE = Override()
 
@@ -85,16 +95,6 @@ def subject_of(
     return evidence.subjects[key]
 
 
-@dataclass
-class _Sorted:
-    """Photos on their way to a verdict, by row: good ones, and poor ones that are dropped anyway."""
-
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-    good: list[int] = field(default_factory=list)
-    poor: list[int] = field(default_factory=list)
-    preferred: set[int] = field(default_factory=set)
-
-
 def _judge(
     evidence: Evidence,
     settings: Settings,
@@ -103,12 +103,8 @@ def _judge(
     subject: Subject,
 ) -> dict[str, Verdict]:
     """Verdicts by SHA-256."""
-    likeness = calibration.similarity(subject.cosine)
-    crops = evidence.crops.setdefault((settings.sizes, settings.max_upscale, settings.small_photos), {})
-    state = _Sorted()
-    for row, photo in enumerate(evidence.photos):
-        told = overrides.get(photo.sha256, _NO_OVERRIDE)
-        _sort_in(state, row, told, float(likeness[row]), evidence, settings, subject, crops)
+    first = _first_look(evidence, settings, calibration, overrides, subject)
+    state = replace(first, verdicts=dict(first.verdicts))
     repeated = repeats(evidence, settings, calibration)
     _drop_repeats(state, repeated, evidence, settings)
     if settings.target_count:
@@ -116,8 +112,32 @@ def _judge(
     return {verdict.photo.sha256: verdict for verdict in state.verdicts.values()}
 
 
+def _first_look(
+    evidence: Evidence,
+    settings: Settings,
+    calibration: Calibration,
+    overrides: Mapping[str, Override],
+    subject: Subject,
+) -> FirstLook:
+    """Each photo by itself; remembered, because the sliders for repetition change none of it."""
+    said = tuple(
+        sorted((sha, o.keep, o.prefer) for sha, o in overrides.items() if o.keep is not None or o.prefer)
+    )
+    key = (tuple(getattr(settings, name) for name in ALONE), id(subject), said)
+    if key not in evidence.firsts:
+        if len(evidence.firsts) >= REMEMBERED:
+            evidence.firsts.clear()
+        likeness = calibration.similarity(subject.cosine)
+        crops = evidence.crops.setdefault((settings.sizes, settings.max_upscale, settings.small_photos), {})
+        state = evidence.firsts[key] = FirstLook()
+        for row, photo in enumerate(evidence.photos):
+            own = overrides.get(photo.sha256, _NO_OVERRIDE)
+            _sort_in(state, row, own, float(likeness[row]), evidence, settings, subject, crops)
+    return evidence.firsts[key]
+
+
 def _sort_in(
-    state: _Sorted,
+    state: FirstLook,
     row: int,
     told: Override,
     likeness: float,
@@ -152,7 +172,10 @@ def _sort_in(
         crops[key] = frame(measurement, face, settings)
     # Where nobody is looked for, a face is a thing in the picture and need not be a good one.
     judged = face if settings.about == "person" else None
-    for defect, figure in defects(measurement, judged, crops[key], settings).items():
+    if judged is not None and key not in evidence.lights:
+        evidence.lights[key] = Light.of(measurement.faces[judged])
+    light = evidence.lights.get(key) if judged is not None else None
+    for defect, figure in defects(measurement, judged, light, crops[key], settings).items():
         scores[f"defect_{defect.value}"] = round(figure, 4)
     state.verdicts[row] = verdict
     if told.prefer:
@@ -196,7 +219,7 @@ def _person_fault(measurement: Measurement, face: int | None, settings: Settings
     return None if back and settings.back_views == "keep" else Reason.NO_PERSON
 
 
-def _drop_repeats(state: _Sorted, repeated: Repeats, evidence: Evidence, settings: Settings) -> None:
+def _drop_repeats(state: FirstLook, repeated: Repeats, evidence: Evidence, settings: Settings) -> None:
     """Takes the good ones best first, and drops those that repeat a kept one."""
     kept: set[int] = set()
     for row in best_first(evidence, repeated, state.verdicts, state.good, state.preferred):
@@ -221,7 +244,7 @@ def _repeat_of(
     return replace(verdict, reason=kind.reason, because_of=name, scores=scores)
 
 
-def _cut_to_target(state: _Sorted, evidence: Evidence, settings: Settings) -> None:
+def _cut_to_target(state: FirstLook, evidence: Evidence, settings: Settings) -> None:
     """Keeps the `target_count` photos that cover most; each other one names the one in its stead."""
     rows = [row for row, verdict in sorted(state.verdicts.items()) if verdict.kept]
     if len(rows) <= settings.target_count and not settings.quotas:

@@ -15,7 +15,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lora_builder.identity import FaceTable, Subject
-from lora_builder.records import Crop, Floats, Look, Measurement, Photo
+from lora_builder.quality import Light
+from lora_builder.records import Crop, Floats, Look, Measurement, Photo, Verdict
 from lora_builder.similarity import (
     TURNS,
     Pairs,
@@ -92,6 +93,17 @@ class PairFigures:
     seconds: Floats
 
 
+@dataclass
+class FirstLook:
+    """What can be told of each photo by itself, by row: good ones, and poor ones that are dropped
+    unless they repeat a kept one. `preferred`: by the user, over those that they repeat."""
+
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    good: list[int] = field(default_factory=list)
+    poor: list[int] = field(default_factory=list)
+    preferred: set[int] = field(default_factory=set)
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """One row a distinct content, sorted by source name; the caches hold what few settings change."""
@@ -102,7 +114,9 @@ class Evidence:
     figures: PairFigures
     subjects: dict[object, Subject] = field(default_factory=dict)
     crops: dict[object, dict[tuple[int, int], Crop | None]] = field(default_factory=dict)
-    cache: dict[object, object] = field(default_factory=dict)
+    lights: dict[tuple[int, int], Light] = field(default_factory=dict)
+    ranks: dict[tuple[int, int], tuple[object, ...]] = field(default_factory=dict)
+    firsts: dict[object, FirstLook] = field(default_factory=dict)
 
 
 def gather(photos: Sequence[Photo], looks: Mapping[str, Look]) -> Evidence:

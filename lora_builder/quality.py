@@ -5,6 +5,7 @@ Every limit is a setting or was measured on faces brought to 128 pixels: see the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -70,10 +71,22 @@ def fault(measurement: Measurement, face: int | None, crop: Crop | None, setting
     return None
 
 
+@dataclass(frozen=True)
+class Light:
+    """How much of a face is burnt out, 0..1, and how dark its eyes are (see `SHADED`)."""
+
+    burnt: float
+    shade: float | None
+
+    @classmethod
+    def of(cls, face: Face) -> Light:
+        return cls(float((face.grey >= BLOWN).mean()), _shade(face))
+
+
 def defects(
-    measurement: Measurement, face: int | None, crop: Crop | None, settings: Settings
+    measurement: Measurement, face: int | None, light: Light | None, crop: Crop | None, settings: Settings
 ) -> dict[Defect, float]:
-    """What is wrong with a photo that may stay, with the figure that says so."""
+    """What is wrong with a photo that may stay, with the figure that says so; `light`: of the face."""
     found: dict[Defect, float] = {}
     if measurement.jpeg_quality is not None and measurement.jpeg_quality < COARSE_QUALITY:
         found[Defect.COARSE] = float(measurement.jpeg_quality)
@@ -86,14 +99,12 @@ def defects(
         found[Defect.SOFT] = chosen.sharpness
     if chosen.eyes_open is not None and chosen.eyes_open < BLINK:
         found[Defect.BLINK] = chosen.eyes_open
-    burnt = float((chosen.grey >= BLOWN).mean())
-    if burnt >= BLOWN_SHARE:
-        found[Defect.BLOWN] = burnt
+    if light is not None and light.burnt >= BLOWN_SHARE:
+        found[Defect.BLOWN] = light.burnt
     if chosen.brightness < settings.dim_brightness:
         found[Defect.DIM] = chosen.brightness
-    shade = _shade(chosen)
-    if shade is not None and shade < SHADED:
-        found[Defect.EYES_HIDDEN] = shade
+    if light is not None and light.shade is not None and light.shade < SHADED:
+        found[Defect.EYES_HIDDEN] = light.shade
     if crop is not None:
         side = chosen.box.height * crop.height / crop.box.height
         if side < SMALL_FACE:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lora_builder.evidence import Evidence, PairFigures
 from lora_builder.models.interface import Calibration
-from lora_builder.records import Floats, Reason, Verdict
+from lora_builder.records import Floats, Measurement, Reason, Verdict
 from lora_builder.settings import Settings
 
 SAME_MOMENT_SECONDS = 60.0
@@ -139,37 +139,46 @@ def best_first(
 ) -> list[int]:
     """The rows in the order in which they stay: the user's choice, open eyes, resolution, no bars
     around it, colour, a lossless format, the camera's clock (copies lose it), sharpness, bytes a
-    pixel, the photo that stands for most others, JPEG quality, bytes, name.
+    pixel, JPEG quality, the photo that stands for most others, bytes, name.
 
     Resolution, sharpness and bytes a pixel go in steps, so that noise in one does not outrank the
     next; bars around the picture are no resolution.
     """
 
     def rank(row: int) -> tuple[object, ...]:
-        verdict, measurement = verdicts[row], evidence.measurements[row]
-        face = measurement.faces[verdict.subject] if verdict.subject is not None else None
-        blink = face is not None and face.eyes_open is not None and face.eyes_open < EYES_CLOSED
-        sharpness = face.sharpness if face is not None else measurement.sharpness
-        content = measurement.content
-        area = content.area if content else float(measurement.width * measurement.height)
+        verdict = verdicts[row]
+        key = (row, -1 if verdict.subject is None else verdict.subject)
+        if key not in evidence.ranks:
+            evidence.ranks[key] = _merits(evidence.measurements[row], verdict)
         return (
             verdict.reason is not Reason.BY_USER,
             row not in preferred,
-            blink,
-            -round(4 * math.log2(area)),
-            area < UNBARRED * measurement.width * measurement.height,
-            int(np.ptp(measurement.colours.astype(np.int16), axis=2).max()) < COLOURLESS,
-            measurement.format not in LOSSLESS,
-            measurement.captured_at is None,
-            -round(3 * math.log(max(sharpness, 1e-6))),
-            -round(2 * math.log2(max(verdict.photo.bytes, 1) / area)),
+            evidence.ranks[key],
             -len(repeated.of.get(row, ())),
-            -(measurement.jpeg_quality or 100),
             -verdict.photo.bytes,
             verdict.photo.source.name,
         )
 
     return sorted(rows, key=rank)
+
+
+def _merits(measurement: Measurement, verdict: Verdict) -> tuple[object, ...]:
+    face = measurement.faces[verdict.subject] if verdict.subject is not None else None
+    blink = face is not None and face.eyes_open is not None and face.eyes_open < EYES_CLOSED
+    sharpness = face.sharpness if face is not None else measurement.sharpness
+    content = measurement.content
+    area = content.area if content else float(measurement.width * measurement.height)
+    return (
+        blink,
+        -round(4 * math.log2(area)),
+        area < UNBARRED * measurement.width * measurement.height,
+        int(np.ptp(measurement.colours.astype(np.int16), axis=2).max()) < COLOURLESS,
+        measurement.format not in LOSSLESS,
+        measurement.captured_at is None,
+        -round(3 * math.log(max(sharpness, 1e-6))),
+        -round(2 * math.log2(max(verdict.photo.bytes, 1) / area)),
+        -(measurement.jpeg_quality or 100),
+    )
 
 
 def keeper_of(row: int, repeated: Repeats, kept: set[int], keep_per_cluster: int) -> tuple[int, Kind] | None:
