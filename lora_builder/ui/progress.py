@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from lora_builder import resources
 from lora_builder.explain import printable
 from lora_builder.jobs import Snapshot, StageProgress, State
 from lora_builder.records import Stage
@@ -72,7 +73,8 @@ class Progress:
             "version": snapshot.version,
             "state": snapshot.state.value,
             "stopping": desk.jobs.stopping(snapshot.job),
-            "line": status(snapshot, view.language, desk.jobs.stopping(snapshot.job)),
+            "line": status(snapshot, view.language, desk.jobs.stopping(snapshot.job))
+            + (free(view) if desk.local and _just_begun(snapshot) else ""),
             "remedy": _remedy(snapshot, view.language),
             "photo": printable(PurePosixPath(snapshot.photo).name),
             "picture": view.picture(photo) if photo else "",
@@ -91,6 +93,17 @@ class Progress:
         job = view.desk.jobs.latest(view.theirs.id)
         view.desk.store.notes.write(view.theirs.id, "closed", {"job": job})
         return True
+
+
+def free(view: View) -> str:
+    """What this machine has to give to the run, while there is no pace to tell yet."""
+    found = resources.look(view.desk.settings.data_dir)
+    memory, disk = f"{found.memory_mb / 1024:.1f}", f"{found.disk_mb / 1024:.1f}"
+    return " · " + tr("progress_free", view.language, cores=found.cores, memory=memory, disk=disk)
+
+
+def _just_begun(snapshot: Snapshot) -> bool:
+    return snapshot.state is State.RUNNING and snapshot.rate is None and len(snapshot.stages) < 3
 
 
 def status(snapshot: Snapshot, language: str, stopping: bool) -> str:

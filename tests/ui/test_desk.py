@@ -272,3 +272,12 @@ def test_no_handler_of_the_page_is_a_public_endpoint(desk: Desk) -> None:
     assert endpoints
     for name, endpoint in endpoints.items():
         assert endpoint["parameters"][0]["parameter_name"] == "token", name
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "cores"), ("zh", "核心")])
+def test_a_run_says_what_the_machine_has_to_give(desk: Desk, language: str, word: str) -> None:
+    """Before there is a pace to tell, cores, memory and disk are shown to whoever sits at the machine."""
+    from lora_builder.ui.progress import free
+    from lora_builder.ui.steps import View
+
+    assert word in free(View(desk, new_token(), None, language, "photos"))

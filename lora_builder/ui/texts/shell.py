@@ -88,6 +88,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "progress_close": ("Close", "关闭"),
     "progress_queued": ("Waiting for {ahead} other run(s) to end.", "前面还有 {ahead} 个任务，请稍候。"),
     "progress_starting": ("Starting …", "正在启动……"),
+    "progress_free": (
+        "free: {cores} cores, {memory} GB memory, {disk} GB disk",
+        "可用：{cores} 个核心，{memory} GB 内存，{disk} GB 磁盘",
+    ),
     "progress_stopping": ("Stopping …", "正在停止……"),
     "progress_rate": ("{rate} photos a second", "每秒 {rate} 张"),
     "progress_s": ("about {n} s left", "约剩 {n} 秒"),
