@@ -55,6 +55,9 @@ MOST_BODY = 16 << 20
 
 HOUR_S = 3600.0
 
+LOGINS_A_MINUTE = 20
+"""Tries to log in from one address: a person mistypes, a program guesses."""
+
 LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 
 POLICY = (
@@ -204,9 +207,24 @@ class _KnowLogins:
     def __init__(self, app: ASGIApp, key: bytes) -> None:
         self.app = app
         self.key = key
+        self.tries: dict[str, deque[float]] = {}
+
+    def _guessing(self, scope: Scope) -> bool:
+        """Whether this address tried to log in too often in the last minute."""
+        client = scope.get("client")
+        if len(self.tries) > REMEMBERED:
+            self.tries.clear()
+        recent = self.tries.setdefault(client[0] if client else "", deque(maxlen=LOGINS_A_MINUTE))
+        full = len(recent) == LOGINS_A_MINUTE and time.monotonic() - recent[0] < 60
+        recent.append(time.monotonic())
+        return full
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gradio: Any = scope.get("app")
+        tried = scope["type"] == "http" and (scope["method"], scope["path"].rstrip("/")) == ("POST", "/login")
+        if tried and self._guessing(scope):
+            await _refuse(scope, receive, send, 429, "Too many tries: wait a minute.")
+            return
         if scope["type"] == "http" and getattr(gradio, "auth", None) is not None:
             cookies = cookies_of(scope)
             names = (f"access-token-{gradio.cookie_id}", f"access-token-unsecure-{gradio.cookie_id}")

@@ -19,7 +19,7 @@ from PIL import Image
 from lora_builder.settings import Settings
 from lora_builder.store import Store
 from lora_builder.ui.door import COOKIE
-from lora_builder.ui.fence import Owners
+from lora_builder.ui.fence import LOGINS_A_MINUTE, Owners
 from tests.ui.conftest import free_port, running_app
 
 REQUESTS = 500
@@ -200,6 +200,9 @@ def test_with_a_login_nobody_is_in_without_one(tmp_path: Path) -> None:
             tokens.append(browser.get("/").cookies.get(COOKIE))
             assert browser.get("/config").status_code == 200
         assert tokens[0] == tokens[1] != tokens[2]
+        guess = {"username": "ann", "password": "guess"}
+        codes = [httpx.post(f"{url}/login", data=guess).status_code for _ in range(LOGINS_A_MINUTE)]
+        assert codes[0] == 400 and codes[-1] == 429
 
 
 def test_owners_are_forgotten_never_confused() -> None:
