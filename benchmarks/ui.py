@@ -30,7 +30,7 @@ from tests.ui.made_project import made_project
 MOVES = (
     ("phash_threshold", "ArrowLeft"),
     ("min_brightness", "ArrowRight"),
-    ("keep_per_cluster", "ArrowLeft"),
+    ("keep_per_cluster", "ArrowRight"),
 )
 """Sliders that are moved, and the key that moves them."""
 

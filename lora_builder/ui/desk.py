@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -180,6 +182,16 @@ class Desk:
         snapshot = self.jobs.snapshot(job) if job else None
         moment = f"{job} {snapshot.state.value if snapshot else ''}"
         return self.benches.get(self.store, project, self.settings_of(project), moment)
+
+    def warm(self, project: Project) -> None:
+        """Lays the bench out in the background, so that it is there when it is asked for."""
+
+        def lay_out() -> None:
+            # Who opens the step is told what is wrong; here it only was not made ahead.
+            with contextlib.suppress(LoraBuilderError):
+                self.bench(project)
+
+        threading.Thread(target=lay_out, name="lora-bench", daemon=True).start()
 
     # What the user decides
 

@@ -50,6 +50,7 @@ class Progress:
 
     def ended(self, view: View) -> Updates:
         """The page after a job; who ran everything from the first step lands on the result."""
+        view.desk.warm(view.theirs)
         job = view.desk.store.queue.latest(view.theirs.id)
         whole = job is not None and job.state == State.DONE.value and set(job.stages) == set(Stage)
         if whole and view.step == STEPS[0]:
