@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     login: SecretStr = Field(
         SecretStr(""), description="NAME:PASSWORD of those who may come in, commas between; empty: everybody."
     )
+    behind_proxy: bool = Field(
+        False, description="A proxy on this machine serves the app to others: nobody counts as local."
+    )
     share: bool = Field(False, description="Open a public address through Gradio's servers (a stranger's).")
     visitor_upload_mb: int = Field(
         default_factory=lambda: 8192 if os.environ.get("SPACE_ID") else 0,

@@ -39,7 +39,7 @@ def launch(settings: Settings) -> None:
     settings = hosted(settings)
     logs.start(settings)
     sweep(settings.data_dir)
-    local = is_local(host) and not settings.share
+    local = is_local(host) and not settings.share and not settings.behind_proxy
     if settings.share:
         print(tr("share_warning", "en"), flush=True)
     with Store(settings.database) as store:

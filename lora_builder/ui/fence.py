@@ -188,7 +188,7 @@ class _Headers:
             return
         # A page of the internet whose name was made to point here would be let in by the browser.
         if self.local and not LOOPBACK.fullmatch(_header(scope, b"host")):
-            await _refuse(scope, receive, send, 421, "This app is for this machine alone.")
+            await _refuse(scope, receive, send, 421, "This app is for this machine alone; see BEHIND_PROXY.")
             return
 
         async def sending(message: Message) -> None:
