@@ -189,8 +189,8 @@ def _measure(job: _Job) -> Iterator[Event]:
     yield job.event(Stage.MEASURE, len(job.looks), total)
     batch: dict[str, Look] = {}
     try:
-        work = functools.partial(measure.measure, settings=job.settings)
-        load = functools.partial(warm_up, job.settings)
+        work = functools.partial(measure.measure, settings=job.settings.without_secrets)
+        load = functools.partial(warm_up, job.settings.without_secrets)
         for photo, look in job.workers.each(work, missing, warm_up=load):
             batch[photo.sha256] = job.looks[photo.sha256] = look
             if isinstance(look, Rejected):
@@ -260,7 +260,7 @@ def _crop(job: _Job) -> Iterator[Event]:
         missing = [task for task in tasks if not all(path.exists() for path in task.files)]
         failed = 0
         yield job.event(Stage.CROP, len(tasks) - len(missing), len(tasks))
-        work = functools.partial(cut, settings=job.settings)
+        work = functools.partial(cut, settings=job.settings.without_secrets)
         for done, (task, result) in enumerate(job.workers.each(work, missing), len(tasks) - len(missing) + 1):
             if isinstance(result, Rejected):
                 failed += 1

@@ -346,6 +346,15 @@ class Settings(BaseSettings):
         return tuple((int(width), int(height)) for width, height in pairs)
 
     @property
+    def without_secrets(self) -> Settings:
+        """The same without keys and passwords: for processes that decode what strangers made."""
+        emptied: dict[str, Any] = {"endpoint_keys": {}, "database_url": "", "redis_url": ""}
+        for name in type(self).model_fields:
+            if isinstance(getattr(self, name), SecretStr):
+                emptied[name] = SecretStr("")
+        return self.model_copy(update=emptied)
+
+    @property
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite:///{self.data_dir / 'lora.db'}"

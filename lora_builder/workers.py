@@ -46,6 +46,8 @@ LOST_POOLS = 3
 STALL_S = 180.0
 """A pool that neither starts nor ends anything for this long, over the time limit, is built anew."""
 
+SECRET_VARIABLES = ("_TOKEN", "_API_KEY", "_SECRET", "_PASSWORD", "DATABASE_URL", "LOGIN")
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -310,6 +312,8 @@ def _start_worker(start: _Start) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
+    for name in [name for name in os.environ if name.upper().endswith(SECRET_VARIABLES)]:
+        del os.environ[name]  # decoding needs no key
     import cv2
 
     cv2.setNumThreads(1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from lora_builder.errors import Cancelled, ModelUnavailable, WorkersFailing
 from lora_builder.records import Rejected
+from lora_builder.settings import load
 from lora_builder.workers import FIRST_FAILURES, Workers
 
 
@@ -166,3 +168,16 @@ def test_the_time_limit_does_not_read_the_wall_clock(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(time, "time", lambda: true() + (jump_s if time.monotonic() > begun + 1 else 0))
     results = run(sleep_on, range(4), 1, timeout_s=3)
     assert isinstance(results[2], Rejected) and (results[0], results[1], results[3]) == (0, 1, 3)
+
+
+def tell_secrets(_: int) -> list[str]:
+    return [value for value in os.environ.values() if "marked" in value]
+
+
+def test_workers_are_given_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that decode what strangers made are handed none of the user's keys."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-marked-key")
+    monkeypatch.setenv("MODELSCOPE_TOKEN", "ms-marked-key")
+    assert run(tell_secrets, [1], 1) == {1: []}
+    held = load(modelscope_token="ms-marked-key", endpoint_keys={"a": "sk-marked-key"}, login="a:marked")
+    assert b"marked" in pickle.dumps(held) and b"marked" not in pickle.dumps(held.without_secrets)
