@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from lora_builder import edits, masks
+from lora_builder import edits, masks, pipeline
 from lora_builder.crop import crop_task, cut, in_crop
 from lora_builder.errors import BadSettings
+from lora_builder.export.packages import read_project, verify
 from lora_builder.focus import more_frames
 from lora_builder.ingest import identify
 from lora_builder.records import Box, Crop, Edits, ExtraCrop, Photo, Source
@@ -195,3 +196,39 @@ def test_the_file_is_named_by_everything_that_made_it(
 def test_a_face_in_the_photo_is_found_in_the_crop() -> None:
     """Boxes follow the crop's offset and scale."""
     assert in_crop(Box(150, 120, 40, 20), Crop(Box(100, 100, 200, 200), 400, 400)) == Box(100, 40, 80, 40)
+
+
+def test_what_the_user_drew_and_chose_is_in_the_dataset(
+    tmp_path: Path, portrait: Image.Image, settings: Settings
+) -> None:
+    """A drawn crop is one more training image with its own caption; edits and masks are in every layout."""
+    (tmp_path / "in").mkdir()
+    portrait.resize((2048, 2048)).save(tmp_path / "in" / "a.png")
+    chosen = settings.model_copy(
+        update={"resolution": 512, "mask": "head", "layouts": ("imagefolder",), "export_as": "folder"}
+    )
+    with Store(chosen.database) as store:
+        project = store.project(tmp_path / "out", "a", tmp_path / "in")
+        for _ in pipeline.run(store, project, chosen):
+            pass
+        (photo,), _ = store.photos(project.id)
+        drawn = ExtraCrop("detail", Box(700, 200, 600, 600), "ohwx woman, a detail")
+        store.finishing.set_extra_crops(project.id, photo.sha256, [drawn])
+        store.finishing.set_edits(project.id, photo.sha256, Edits(mirror=True))
+        before = np.asarray(Image.open(tmp_path / "out" / "dataset" / "0001.png"))
+        for _ in pipeline.run(store, project, chosen):
+            pass
+        lines = store.decisions(project.id)
+    after = np.asarray(Image.open(tmp_path / "out" / "dataset" / "0001.png"))
+    assert np.array_equal(before[:, ::-1], after)
+    assert len(lines) == 1 and lines[0].output == "dataset/0001.png"
+    assert (tmp_path / "out" / "dataset" / "0001_detail.txt").read_text() == "ohwx woman, a detail"
+    assert sorted(p.name for p in (tmp_path / "out" / "masks").glob("*.png")) == [
+        "0001.png",
+        "0001_detail.png",
+    ]
+    images = read_project(tmp_path / "out")
+    assert [(image.name, image.edits) for image in images] == [("0001", "mirror"), ("0001_detail", "mirror")]
+    assert images[0].face is not None and images[0].face.right <= 512
+    for path in (tmp_path / "out", tmp_path / "out" / "exports" / "imagefolder"):
+        assert verify(path).faults == ()
