@@ -65,12 +65,22 @@ def _legal(box: Box, size: Size, width: int, height: int) -> bool:
         all(value == round(value) for value in box)
         and min(box.width, box.height) >= min(SMALLEST_SIDE, width, height)
         and Box(0, 0, width, height).contains(box)
-        and abs(box.width * size[1] - box.height * size[0]) <= max(size)
+        and _alike(box, size)
     )
 
 
+def _alike(box: Box, size: Size) -> bool:
+    """Whether the box has the shape of the size, give or take a pixel."""
+    return abs(box.width * size[1] - box.height * size[0]) <= max(size)
+
+
 def size_for(box: Box, settings: Settings) -> Size:
-    """The training size of a box: nearest in ratio; of several, the largest that enlarges nothing."""
+    """The training size of a box: nearest in ratio; of several, the largest that enlarges nothing.
+
+    Raises ValueError for a box that is no rectangle.
+    """
+    if not all(math.isfinite(value) for value in box) or box.width <= 0 or box.height <= 0:
+        raise ValueError("not a rectangle")
     wanted = math.log(box.width / box.height)
     apart = {size: abs(math.log(size[0] / size[1]) - wanted) for size in settings.sizes}
     least = min(apart.values())
@@ -82,22 +92,39 @@ def size_for(box: Box, settings: Settings) -> Size:
 def chosen(box: Box, width: int, height: int, settings: Settings, size: Size | None = None) -> Crop:
     """The crop of the box that the user drew over a photo of `width` x `height` pixels.
 
-    `size` None, or one that the settings no longer offer: the training size that suits the box. A box
-    too small for it gives a smaller image, of sides in steps of `BUCKET_STEP`, never one blown up
-    beyond `max_upscale`; the box then loses the few pixels that would stretch it.
+    With a `size` that the settings offer the box is fitted to its shape. Else the box keeps its own,
+    and the training size is the one of that shape, or what of its own shape fits into the nearest: so
+    a ready-made crop is not cut again. A box too small for the size gives a smaller image, of sides
+    in steps of `BUCKET_STEP`, never one blown up beyond `max_upscale`; where those steps would
+    stretch it, the box loses a few pixels instead. Raises ValueError for a box that is no rectangle.
     """
-    size = size if size in settings.sizes else size_for(box, settings)
-    box = fitted(box, size, width, height)
-    if box.width * settings.max_upscale >= size[0] - 1 and box.height * settings.max_upscale >= size[1] - 1:
+    if size in settings.sizes:
+        box = fitted(box, size, width, height)
+    else:
+        size, box = size_for(box, settings), _inside(box, width, height) or box
+        if min(box.width, box.height) < BUCKET_STEP or not Box(0, 0, width, height).contains(box):
+            box = fitted(box, size, width, height)
+    most = settings.max_upscale
+    if _alike(box, size) and box.width * most >= size[0] - 1 and box.height * most >= size[1] - 1:
         return Crop(box, *size)
+    zoom = min(size[0] / box.width, size[1] / box.height, most)
     across, down = (
-        max(BUCKET_STEP, int(side * settings.max_upscale / BUCKET_STEP) * BUCKET_STEP)
+        max(BUCKET_STEP, int(side * zoom / BUCKET_STEP + 1e-6) * BUCKET_STEP)
         for side in (box.width, box.height)
     )
     scale = min(box.width / across, box.height / down)
     inner = math.floor(across * scale + 1e-6), math.floor(down * scale + 1e-6)
     x, y = box.x + (box.width - inner[0]) // 2, box.y + (box.height - inner[1]) // 2
     return Crop(Box(x, y, *inner), across, down)
+
+
+def _inside(box: Box, width: int, height: int) -> Box | None:
+    """The box in whole pixels and inside the picture; None where it is no rectangle or elsewhere."""
+    if not all(math.isfinite(value) for value in box) or box.width <= 0 or box.height <= 0:
+        return None
+    part = box.clamped(width, height)
+    whole = Box.from_corners(round(part.x), round(part.y), round(part.right), round(part.bottom))
+    return whole if whole.area > 0 else None
 
 
 def concerns(

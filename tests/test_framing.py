@@ -16,6 +16,7 @@ from tests.made import body, face, measurement
 
 SQUARE = load()
 BUCKETS = load(buckets=("1024x1024", "832x1216", "1216x832"))
+AUTO = load(buckets="auto")
 
 
 @given(
@@ -61,14 +62,23 @@ def test_the_box_finds_its_bucket_again() -> None:
 
 @given(st.floats(0.1, 4000), st.floats(0.1, 4000), st.floats(-500, 2500), st.floats(-500, 2500))
 def test_a_drawn_box_is_never_stretched_nor_blown_up(w: float, h: float, x: float, y: float) -> None:
-    """Whatever the user draws comes out in its own proportions, inside the picture, no larger than it is."""
-    crop = chosen(Box(x, y, w, h), 3000, 3000, load(buckets="auto"))
-    drawn = fitted(Box(x, y, w, h), size_for(Box(x, y, w, h), load(buckets="auto")), 3000, 3000)
-    assert drawn.contains(crop.box)
-    assert crop.box.width / crop.width == pytest.approx(crop.box.height / crop.height, rel=0.02)
-    assert crop.width <= crop.box.width + 1 and crop.height <= crop.box.height + 1
-    assert crop.width % 8 == crop.height % 8 == 0
-    assert all(value == int(value) for value in crop.box)
+    """Whatever is drawn comes out in the proportions it is cut in, and no larger than it is."""
+    for size in (None, (832, 1216)):
+        crop = chosen(Box(x, y, w, h), 3000, 3000, AUTO, size)
+        assert Box(0, 0, 3000, 3000).contains(crop.box)
+        assert all(value == int(value) for value in crop.box)
+        across, down = crop.box.width / crop.width, crop.box.height / crop.height
+        assert abs(across - down) <= 1.5 * max(1 / crop.width, 1 / crop.height)
+        assert crop.width <= crop.box.width + 1 and crop.height <= crop.box.height + 1
+        assert crop.width % 8 == crop.height % 8 == 0
+
+
+@given(st.integers(300, 2000), st.integers(300, 2000))
+def test_a_ready_made_crop_is_not_cut_again(width: int, height: int) -> None:
+    """A whole picture taken as its own crop loses no more than the pixels that a step of eight costs."""
+    crop = chosen(Box(0, 0, width, height), width, height, AUTO)
+    zoom = crop.width / crop.box.width
+    assert crop.box.width > width - 8 / zoom - 1 and crop.box.height > height - 8 / zoom - 1
 
 
 def test_a_small_box_gives_a_small_picture_and_a_warning() -> None:
@@ -85,9 +95,9 @@ def test_a_small_box_gives_a_small_picture_and_a_warning() -> None:
 
 
 def test_a_size_that_is_gone_is_replaced() -> None:
-    """A box drawn for a bucket that the settings no longer offer takes the nearest one."""
+    """A box drawn for a bucket that the settings no longer offer keeps its shape inside the nearest one."""
     crop = chosen(Box(0, 0, 1664, 2432), 4000, 4000, SQUARE, size=(832, 1216))
-    assert (crop.width, crop.height) == (1024, 1024) and crop.box.width == crop.box.height
+    assert (crop.width, crop.height) == (696, 1024)
 
 
 def test_each_fault_of_a_crop_is_named_with_its_figure() -> None:

@@ -38,6 +38,9 @@ class Hand:
 
     @property
     def automatic(self) -> Crop:
+        """Our own crop: where a vision model finds the focus, what the last run made of its answer."""
+        if self.settings.focus_model and self.decision.crop is not None:
+            return self.of(Box(*self.decision.crop))
         return automatic(self.measurement, self.subject, self.settings)
 
     @property
@@ -151,6 +154,8 @@ def state(hand: Hand, language: str) -> Answer:
 def drawn(view: View, hand: Hand, sent: Mapping[str, Any]) -> tuple[Box, Crop]:
     """The legal box nearest to the one a browser sent, and the crop it gives. Raises BadInput."""
     box = Box(*numbers_of(view, sent, "box", 4))
+    if box in hand.drawn.values():
+        return box, hand.of(box)  # as a run cuts it
     across, down = (int(side) for side in numbers_of(view, sent, "size", 2))
     size = (across, down) if (across, down) in hand.settings.sizes else None
     try:
