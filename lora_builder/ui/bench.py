@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lora_builder import measure
-from lora_builder.advice import PhotoFacts
 from lora_builder.decide import Evidence, decide, gather
 from lora_builder.identity import Person, people_found
 from lora_builder.models import calibration
-from lora_builder.records import Floats, Look, Measurement, Override, Photo, Rejected, Verdict
+from lora_builder.records import Floats, Look, Override, Photo, Rejected, Verdict
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 
@@ -56,19 +55,6 @@ class Bench:
         """The people who appear more than once, those in most photos first."""
         return people_found(
             self.looks, settings, calibration(settings), overrides, self.references, self.others
-        )
-
-    def facts(self, verdict: Verdict) -> PhotoFacts | None:
-        """What coverage counts of a photo; None for one that cannot be read."""
-        look = self.looks[verdict.photo.sha256]
-        if not isinstance(look, Measurement):
-            return None
-        face = look.faces[verdict.subject] if verdict.subject is not None else None
-        return PhotoFacts(
-            shot=measure.shot(look, verdict.subject),
-            yaw=face.pose.yaw if face else None,
-            smile=face.smile if face else None,
-            brightness=look.exposure.brightness,
         )
 
 

@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from lora_builder.advice import advice, coverage_of
+from lora_builder.advice import advice, coverage_of, facts_of
 from lora_builder.explain import detail, printable, title
 from lora_builder.records import Measurement, Override, Reason, Verdict
 from lora_builder.settings import Settings
@@ -69,7 +69,7 @@ def rows_of(bench: Bench, verdicts: Sequence[Verdict], overrides: Mapping[str, O
 
 def panel(bench: Bench, verdicts: Sequence[Verdict], language: str) -> dict[str, Any]:
     """Coverage of the kept photos, with advice."""
-    kept = [facts for verdict in verdicts if verdict.kept and (facts := bench.facts(verdict)) is not None]
+    kept = list(facts_of((verdict for verdict in verdicts if verdict.kept), bench.looks).values())
     groups = [
         {
             "name": tr(f"cover_{group.lower()}", language),

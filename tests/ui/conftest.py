@@ -41,7 +41,7 @@ def running_app(data_dir: Path, port: int, **environment: str) -> Iterator[str]:
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=variables)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
+        for _ in range(600):
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
                 urllib.request.urlopen(url)
                 break

@@ -79,6 +79,7 @@ const draw = (error) => {
     error ? h('p', { class: 'ldb-notice', role: 'alert' }, error) : '',
     h('p', { class: 'ldb-hint' }, say(state.people.length ? 'people_intro' : 'people_none'), ' ', state.people.length ? say('people_faces') : '', ' ',
       state.undo ? h('button', { type: 'button', onclick: () => call('undo') }, say('people_undo')) : null),
+    ...state.doubts.map((line) => h('p', { class: 'ldb-notice' }, line)),
     h('ul', { class: 'ldb-who' }, state.people.map(person)),
     h('div', { class: 'ldb-two' }, histogram(), h('div', {}, references(true), references(false))));
 };

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from lora_builder.advice import doubts
 from lora_builder.explain import printable
 from lora_builder.identity import FaceAt
 from lora_builder.records import Measurement
@@ -64,6 +65,7 @@ class People:
         bench, settings = view.desk.bench(view.theirs), view.settings
         overrides = view.desk.store.overrides(view.theirs.id)
         names = {photo.sha256: photo.source.name for photo in bench.photos}
+        found = bench.people(settings, overrides)
         people = [
             {
                 "subject": person.subject,
@@ -77,12 +79,13 @@ class People:
                     for face in person.faces[:MOST_FACES]
                 ],
             }
-            for person in bench.people(settings, overrides)[:MOST_PEOPLE]
+            for person in found[:MOST_PEOPLE]
         ]  # fmt: skip
         verdicts = bench.judge(settings, overrides)
         alike = [v.scores["subject_similarity"] for v in verdicts if "subject_similarity" in v.scores]
         return {
             "people": people,
+            "doubts": doubts([person.photos for person in found], view.language),
             "photos": len(bench.photos),
             "bins": [sum(int(min(value, 0.9999) * BINS) == b for value in alike) for b in range(BINS)],
             "alike": sorted(round(value, 3) for value in alike),
