@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ def face(yaw: float = 0, pitch: float = 0, roll: float = 0, **more: Any) -> Face
     return Face(box, five, 0.9, np.full(4, 0.5, np.float32), pose, grey, 1.0, 0.5, **more)
 
 
+def near(*angles: float, **more: Any) -> Face:
+    """A face as large as in a head-and-shoulders shot."""
+    return replace(face(*angles, **more), box=Box(400, 100, 160, 200))
+
+
 def photo(
     *faces: Face, bodies: tuple[Body, ...] = (), brightness: float = 0.45, contrast: float = 0.2
 ) -> Measurement:
@@ -43,20 +49,20 @@ def body(*visible: int, at: tuple[float, float] = (450, 900)) -> Body:
 @pytest.mark.parametrize(
     ("look", "shot", "text"),
     [
-        (photo(face()), Shot.BUST, "ohwx woman in a head-and-shoulders shot, facing the camera."),
+        (photo(near()), Shot.BUST, "ohwx woman in a head-and-shoulders shot, facing the camera."),
         (
             photo(face(smile=0.9), brightness=0.7),
             Shot.FACE,
             "ohwx woman in a close-up of the face, facing the camera, smiling. The photo is bright.",
         ),
         (
-            photo(face(30, roll=-20)),
+            photo(near(30, roll=-20)),
             Shot.BUST,
             "ohwx woman in a head-and-shoulders shot, "
             "in three-quarter view turned to the right of the picture, head tilted.",
         ),
         (
-            photo(face(-70, pitch=40), brightness=0.1, contrast=0.35),
+            photo(near(-70, pitch=40), brightness=0.1, contrast=0.35),
             Shot.BUST,
             "ohwx woman in a head-and-shoulders shot, in profile facing the left of the picture. "
             "The photo is dark and high in contrast.",
@@ -88,14 +94,14 @@ def test_prose(look: Measurement, shot: Shot, text: str) -> None:
 def test_tags() -> None:
     """Tags come with the trigger first and commas between."""
     settings = load(**OHWX, caption_style="tags")
-    text = compose(photo(face(smile=1.0)), 0, Shot.BUST, None, settings).text
+    text = compose(photo(near(smile=1.0)), 0, Shot.BUST, None, settings).text
     assert text == "ohwx, woman, head and shoulders, front view, smile"
 
 
 def test_chinese() -> None:
     """Chinese captions are Chinese but for the user's own words."""
     settings = load(**OHWX, caption_language="zh")
-    assert compose(photo(face(smile=1.0)), 0, Shot.BUST, None, settings).text == (
+    assert compose(photo(near(smile=1.0)), 0, Shot.BUST, None, settings).text == (
         "ohwx woman，头肩近景，正对镜头，微笑。"
     )
     tags = load(**OHWX, caption_language="zh", caption_style="tags")
@@ -110,6 +116,24 @@ def test_a_back_view_leaves_the_trigger_out() -> None:
     assert "ohwx" not in compose(photo(), None, Shot.NONE, None, settings).text
     other = load(trigger="ohwx", class_word="artist")
     assert compose(photo(), None, Shot.NONE, None, other).text == "An artist in a photo."
+
+
+def test_framing_is_only_claimed_where_it_is_known() -> None:
+    """A small face without a body may be any framing; a body cut off at the neck is no back view."""
+    settings = load(**OHWX)
+    far = replace(face(), box=Box(480, 300, 50, 60))
+    assert compose(photo(far), 0, Shot.BUST, None, settings).text == "ohwx woman, facing the camera."
+    assert "upper-body" in compose(photo(face()), 0, Shot.BUST, None, settings).text
+    landmarks = np.zeros((33, 3), np.float32)
+    for index, x in ((11, 600), (12, 400), (25, 480)):
+        landmarks[index] = (x, 500, 1)
+    torso = Body(landmarks, Box(300, 0, 400, 900), None)
+    front = compose(photo(bodies=(torso,)), None, Shot.BACK, None, settings).text
+    assert front == "A woman in a shot from the knees up."
+    landmarks[[11, 12], 0] = 400, 600
+    assert (
+        compose(photo(bodies=(torso,)), None, Shot.BACK, None, settings).text == "A woman seen from behind."
+    )
 
 
 def test_a_tight_crop_of_a_full_photo_is_called_a_close_up() -> None:

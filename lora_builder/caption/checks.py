@@ -194,7 +194,10 @@ def _judge_fields(fields: Fields, value: Any, language: Language) -> Judgement:
     for text in texts:
         if _refuses(text):
             return _bad(Fault.REFUSAL, text)
-        if wording.MACHINE.search(text):
+        unquoted = wording.QUOTED.sub(" ", text)
+        if wording.DIALOGUE.search(unquoted) or wording.BLOCKED.search(unquoted):
+            return _bad(Fault.REFUSAL, text)
+        if wording.MACHINE.search(text) or wording.OBEYS.search(text):
             return _bad(Fault.GARBAGE, text)
     for tongue in tongues(language):
         values = list(fields.of(tongue).values())
@@ -234,6 +237,8 @@ def _judge_text(text: str, language: Language, prompt: str) -> Judgement:
         return _bad(Fault.THINKING)
     if wording.ECHO.search(unquoted) or _echoes(text, prompt):
         return _bad(Fault.ECHO)
+    if wording.DIALOGUE.search(unquoted) or wording.BLOCKED.search(unquoted):
+        return _bad(Fault.REFUSAL, text)
     if _repeated(text):
         return _bad(Fault.REPEATED)
     if re.search(r"^\s*(?:#{1,6}\s|\||>\s)|^\s*(?:[-*•]|\d+[.)])\s+.*\n\s*(?:[-*•]|\d+[.)])\s", text, re.M):
@@ -251,6 +256,9 @@ def _judge_text(text: str, language: Language, prompt: str) -> Judgement:
         return _bad(Fault.TOO_LONG)
     if words < (FEWEST_CHARACTERS if tongue == "zh" else FEWEST_WORDS):
         return _bad(Fault.TOO_SHORT, text)
+    if not wording.PICTURE.search(text) or wording.OBEYS.search(text):
+        # Whatever it is, it does not speak of a person's picture.
+        return _bad(Fault.GARBAGE, text)
     if language == "both":
         # One sentence cannot be both; the fields can.
         return _bad(Fault.LANGUAGE)
@@ -278,6 +286,8 @@ def _wrong_language(text: str, tongue: str) -> bool:
     letters = [character for character in plain if character.isalpha()]
     if not letters:
         return False
+    if len(wording.OTHER_SCRIPT.findall(plain)) > 0.1 * len(letters):
+        return True
     share = len(CJK.findall(plain)) / len(letters)
     if tongue == "zh":
         return share < 0.5

@@ -43,10 +43,13 @@ CLOSE_UP_SHARE = 0.38
 BUST_SHARE = 0.18
 """The same for head and shoulders."""
 
+UPPER_SHARE = 0.1
+"""The same for the upper body, where no body was found; below, nobody can say how much is shown."""
+
 VISIBLE = 0.5
 """MediaPipe Pose's own limit for a landmark that can be seen."""
 
-ANKLES, KNEES, HIPS = (27, 28), (25, 26), (23, 24)
+ANKLES, KNEES, HIPS, SHOULDERS = (27, 28), (25, 26), (23, 24), (11, 12)
 """Positions in MediaPipe Pose's landmarks."""
 
 _WORDS: dict[str, tuple[str, str, str, str]] = {
@@ -145,24 +148,35 @@ def framing_of(measurement: Measurement, subject: int | None, shot: Shot, crop: 
 
     face, bust, upper, knees, full or back; empty where it is not known.
     """
-    if shot is Shot.BACK:
+    body = next((body for body in measurement.bodies if body.face == subject), None)
+    if shot is Shot.BACK and (body is None or _turned_away(body)):
         return "back"
     if shot is Shot.NONE:
         return ""
-    face = measurement.faces[subject] if subject is not None else None
-    body = next((body for body in measurement.bodies if body.face == subject), None)
+    face = measurement.faces[subject] if subject is not None and shot is not Shot.BACK else None
     box = crop.box if crop else Box(0, 0, measurement.width, measurement.height)
     share = face.box.height / box.height if face and box.height > 0 else 0.0
     if shot is Shot.FACE or share >= CLOSE_UP_SHARE:
         return "face"
-    if shot is Shot.BUST or share >= BUST_SHARE:
+    if share >= BUST_SHARE:
         return "bust"
     if body is None:
-        return ""
+        return "upper" if share >= UPPER_SHARE else ""
     for landmarks, word in ((ANKLES, "full"), (KNEES, "knees"), (HIPS, "upper")):
         if _seen(body, landmarks, box):
             return word
     return "upper"
+
+
+def _turned_away(body: Body) -> bool:
+    """Whether the left shoulder is left of the right one in the picture, as from behind.
+
+    A body without a face may as well be cut off at the neck, or seen from the side in the dark.
+    """
+    left, right = (body.landmarks[index] for index in SHOULDERS)
+    if left[2] < VISIBLE or right[2] < VISIBLE:
+        return True
+    return bool(left[0] <= right[0])
 
 
 def _seen(body: Body, landmarks: tuple[int, ...], box: Box) -> bool:

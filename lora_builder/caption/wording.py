@@ -53,7 +53,7 @@ THINKING = re.compile(
 )
 
 THINKING_ZH = re.compile(
-    "用户(?:要|希望|想|让|需要|要求)|让我(?:想|看|分析|思考|先)|我(?:需要|应该|得)(?:先)?(?:分析|描述|考虑|避免|注意|从)|思考过程"
+    "(?:先|再|首先)(?:来)?(?:分析|考虑|看看)|应该算|用户(?:要|希望|想|让|需要|要求)|让我(?:想|看|分析|思考|先)|我(?:需要|应该|得)(?:先)?(?:分析|描述|考虑|避免|注意|从)|思考过程"
 )
 
 THINK_OPEN = re.compile(
@@ -99,6 +99,24 @@ OBEYS = re.compile(
     re.IGNORECASE,
 )
 """Words that stood in a picture and were obeyed."""
+
+DIALOGUE = re.compile(
+    r"(?-i:\bI(?:['’](?:m|ll|ve|d))?\b(?!-))|\b(?:[Yy]ou|[Yy]our|[Ww]e|[Mm]y|[Mm]e|[Oo]ur)\b|\b[Tt]hank(?:s| you)\b|\b[Pp]lease\b|[我你您]|谢谢|请稍"
+    r"|\b(?:the assistant|cannot comply|can't comply|(?:the|a|this) (?:caption|prompt|instructions?) (?:should|is|must|says?))\b|[?？]",
+    re.IGNORECASE,
+)
+"""Words of a conversation; no description of a picture speaks to anybody."""
+
+BLOCKED = re.compile(
+    r"\b(?:request|input|image|photo|picture|content|response|output)\b[^.]{0,30}\b(?:blocked|flagged|rejected|filtered|withheld|unavailable)\b"
+    r"|\bsafety (?:system|filter|settings)\b|\bplaceholder\b|\bmock (?:response|answer)\b|\bnot possible\b|\bsorry\W*$|\bno comment\b"
+    r"|不合规|已被?(?:拦截|屏蔽|过滤)|暂不可用|服务(?:暂|不)",
+    re.IGNORECASE,
+)
+"""What gateways and filters say in a model's place."""
+
+OTHER_SCRIPT = re.compile(r"[\u0370-\u05ff\u0600-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u3040-\u30ff\uac00-\ud7af]")
+"""Letters of neither English nor Chinese: Greek, Cyrillic, Hebrew, Arabic, Indic, Thai, kana, hangul."""
 
 PICTURE = re.compile(
     r"\b(?:shot|close-?up|portrait|view|photo|image|picture|body|bust|framing|profile|camera|head|standing|sitting|seated|seen|wearing|facing)\b|照|特写|近景|远景|中景|正面|侧面|背|镜头|视角|构图|画面",

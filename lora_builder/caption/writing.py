@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lora_builder.caption import wording
 from lora_builder.caption.checks import Fault, Found, faults_of_caption, judge
 from lora_builder.caption.policy import Policy
 from lora_builder.caption.prompts import Prompt
@@ -34,11 +33,6 @@ class Writer:
             return list(judgement.faults)
         if judgement.fields is not None:
             caption: str | list[Found] = self._of_fields(judgement.fields)
-        elif wording.OBEYS.search(judgement.text) or (
-            self.prompt.structured and not wording.PICTURE.search(judgement.text)
-        ):
-            # Fields were asked for: a text in their place must at least speak of a picture.
-            caption = [Found(Fault.GARBAGE, judgement.text)]
         else:
             caption = self._of_text(judgement.text)
         if isinstance(caption, list):
