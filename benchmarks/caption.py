@@ -140,7 +140,7 @@ def _child(folder: Path, tasks: list[CaptionTask], settings: Settings) -> None:
 def kills(times: int = 50, pictures: int = 0) -> bool:
     """SIGKILL at random moments, then one run to the end."""
     chance = random.Random(11)
-    pictures = pictures or 14 * times
+    pictures = pictures or 24 * times
     with world(pictures) as (server, tasks, folder):
         server.behave(latency=0.3)
         settings = settings_for(server, folder)
@@ -149,7 +149,10 @@ def kills(times: int = 50, pictures: int = 0) -> bool:
         while done < times:
             child = fork.Process(target=_child, args=(folder, tasks, settings))
             child.start()
-            child.join(chance.uniform(0.05, 1.5))
+            seen = server.log_file.stat().st_size
+            while child.is_alive() and server.log_file.stat().st_size == seen:
+                time.sleep(0.01)  # before its first request there is nothing to lose
+            child.join(chance.uniform(0.0, 1.2))
             if not child.is_alive():
                 break  # all are captioned: there is nothing to kill any more
             assert child.pid is not None
