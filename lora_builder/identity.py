@@ -251,13 +251,15 @@ def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) 
         return Subject(nobody, nobody, np.full(photos, -1, dtype=np.float32))
     marked, denied = faces.marked(told.marks, True), faces.marked(told.marks, False)
     labels = np.where(denied, -1, people(faces, likeness))
+    if (labels < 0).all() and len(labels) >= FEW_FACES and not told.references and not marked.any():
+        return _nobody_stands_out(faces, photos, ~denied)
     anchors = np.array([*told.references, *faces.embeddings[marked]], dtype=np.float32)
     found: tuple[int, ...] = ()
     if told.references or (labels[marked] >= 0).any():
         chosen = np.isin(labels, labels[marked & (labels >= 0)]) | marked
         centre = _mean(anchors) if told.references else _mean(faces.embeddings[chosen])
     else:
-        chosen, found = _most_frequent(faces, labels)
+        chosen, found = _most_frequent(faces, labels, _loosely(faces, labels, denied, likeness))
         centre = _mean(faces.embeddings[chosen])
     others = np.array([*told.others, *faces.embeddings[denied]], dtype=np.float32)
     if len(others) and not told.references:
@@ -309,8 +311,33 @@ def _collected(embeddings: Floats, means: Floats, likeness: Likeness) -> tuple[F
     return means, labels
 
 
-def _most_frequent(faces: FaceTable, labels: NDArray[np.intp]) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
-    """Which faces belong to the person in most photos; and in how many photos each of the people is."""
+def _nobody_stands_out(faces: FaceTable, photos: int, open_: NDArray[np.bool_]) -> Subject:
+    """Many faces and no person among them: every photo's largest face is undecided, none is guessed."""
+    doubt = np.full(photos, -1, dtype=np.intp)
+    rows = np.flatnonzero(open_)
+    rows = rows[np.argsort(faces.areas[rows], kind="stable")]
+    doubt[faces.photo[rows]] = faces.index[rows]
+    return Subject(np.full(photos, -1, dtype=np.intp), doubt, np.full(photos, -1, dtype=np.float32))
+
+
+def _loosely(
+    faces: FaceTable, labels: NDArray[np.intp], denied: NDArray[np.bool_], likeness: Likeness
+) -> NDArray[np.intp]:
+    """The labels, with faces that perhaps belong to a group counted to the nearest one: somebody whose
+    photos are hard to recognise is not to be outnumbered for that."""
+    groups = np.unique(labels[labels >= 0])
+    if not len(groups):
+        return labels
+    means = np.array([_mean(faces.embeddings[labels == group]) for group in groups])
+    alike = faces.embeddings @ means.T
+    perhaps = (labels < 0) & (alike.max(axis=1) >= likeness.maybe) & ~denied
+    return np.where(perhaps, groups[alike.argmax(axis=1)], labels)
+
+
+def _most_frequent(
+    faces: FaceTable, sure: NDArray[np.intp], labels: NDArray[np.intp]
+) -> tuple[NDArray[np.bool_], tuple[int, ...]]:
+    """Which faces surely belong to the person in most photos by `labels`; and in how many each is."""
     if (labels < 0).all():
         # Nobody appears twice: all that can be said is whose face is the largest.
         chosen = np.zeros(len(labels), dtype=bool)
@@ -324,7 +351,7 @@ def _most_frequent(faces: FaceTable, labels: NDArray[np.intp]) -> tuple[NDArray[
     alone = np.bincount(labels[once], weights=crowd[faces.photo[once]] == 1, minlength=people_)
     size = np.bincount(labels[known], weights=faces.areas[known], minlength=people_)
     order = np.lexsort((-size, -alone, -in_photos))
-    return labels == order[0], tuple(int(in_photos[label]) for label in order if in_photos[label])
+    return sure == order[0], tuple(int(in_photos[label]) for label in order if in_photos[label])
 
 
 def _against(

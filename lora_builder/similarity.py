@@ -41,6 +41,9 @@ LEAST_OVERLAP = 0.4
 MOST_ALIKE = 40
 """Pairs looked for, for each picture and the later ones: longer bursts than this are rare."""
 
+WIDE = 16
+"""Blocks of columns compared with one block of rows: memory stays at some tens of megabytes."""
+
 Greys = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 """Pictures (side, side), by index."""
 
@@ -149,22 +152,24 @@ def _unit(vectors: Floats) -> Floats:
 def correlated(vectors: Floats, floor: float, block: int = 1024, most: int = MOST_ALIKE) -> Pairs:
     """Pairs i < j of unit vectors (n, d) with a dot product of at least `floor`.
 
-    Of a vector with more than `most` others that near only the nearest so many are looked for, so
-    that a thousand frames of one clip do not make half a million pairs.
+    Of a vector that is near more than `most` others in one stretch of `WIDE` blocks, only the nearest
+    so many are taken: a thousand frames of one clip do not make half a million pairs.
     """
     found = [np.empty((0, 2), dtype=np.intp)]
     for row in range(0, len(vectors), block):
         part = vectors[row : row + block]
-        close = part @ vectors[row:].T >= floor
-        close[np.arange(len(part)), np.arange(len(part))] = False
-        crowded = np.flatnonzero(close.sum(axis=1) > most)
-        if len(crowded):
-            alike = np.where(close[crowded], part[crowded] @ vectors[row:].T, -np.inf)
-            near = np.argpartition(-alike, most, axis=1)[:, :most]
-            close[crowded] = False
-            close[crowded[:, None], near] = True
-        left, right = np.nonzero(close)
-        found.append(np.sort(np.stack([left + row, right + row], axis=1), axis=1))
+        for column in range(row, len(vectors), WIDE * block):
+            alike = part @ vectors[column : column + WIDE * block].T
+            if column == row:
+                np.fill_diagonal(alike[:, : len(part)], -1)
+            left, right = np.divmod(np.flatnonzero(alike >= floor), alike.shape[1])
+            crowded = np.flatnonzero(np.bincount(left, minlength=len(part)) > most)
+            if len(crowded):
+                near = np.argpartition(-alike[crowded], most, axis=1)[:, :most]
+                plain = ~np.isin(left, crowded)
+                left = np.concatenate([left[plain], np.repeat(crowded, most)])
+                right = np.concatenate([right[plain], near.ravel()])
+            found.append(np.sort(np.stack([left + row, right + column], axis=1), axis=1))
     result: Pairs = np.unique(np.concatenate(found), axis=0)
     return result
 

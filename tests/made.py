@@ -29,15 +29,20 @@ def picture(seed: int) -> np.ndarray:
 
 
 def face(
-    seed: int = 1, take: int = 0, box: Box = Box(800, 600, 400, 500), grey: int | None = None, **more: object
+    seed: int = 1,
+    take: int = 0,
+    box: Box = Box(800, 600, 400, 500),
+    grey: int | np.ndarray | None = None,
+    **more: object,
 ) -> Face:
+    shown = grey if isinstance(grey, np.ndarray) else None
     fields: dict = {
         "box": box,
         "landmarks": np.zeros((5, 2), np.float32),
         "score": 0.9,
-        "embedding": person(seed, take=take),
+        "embedding": more["embedding"] if "embedding" in more else person(seed, take=take),
         "pose": HeadPose(0, 0, 0),
-        "grey": picture(1000 + seed * 50 + (take if grey is None else grey)),
+        "grey": picture(1000 + seed * 50 + (take if grey is None else int(grey))) if shown is None else shown,
         "sharpness": 1.0,
         "brightness": 0.5,
         "eyes_open": 0.9,
@@ -60,7 +65,7 @@ def measurement(
         "format": "JPEG",
         "captured_at": None,
         "phash": int(np.random.default_rng(number).integers(0, 2**63)),
-        "grey": picture(number),
+        "grey": more["grey"] if "grey" in more else picture(number),
         "sharpness": 1.0,
         "exposure": Exposure(0.5, 0.2, 0.0, 0.0),
         "faces": faces,

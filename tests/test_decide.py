@@ -203,6 +203,16 @@ def test_a_preferred_photo_stays_and_the_better_copy_names_it() -> None:
     assert verdicts["d"].reason is Reason.KEPT and verdicts["b"].because_of == "d.jpg"
 
 
+def test_where_nobody_stands_out_nobody_is_guessed() -> None:
+    """Ten photos of ten people: all undecided, none kept; one reference settles it."""
+    looks = {f"{i:x}": measurement(f"{i:x}", face(i)) for i in range(1, 11)}
+    verdicts = judge(looks)
+    assert not any(verdict.kept for verdict in verdicts.values())
+    assert all(verdict.scores["undecided"] == 1 for verdict in verdicts.values())
+    told = judge(looks, references=[person(4, take=9)])
+    assert [name for name, verdict in told.items() if verdict.kept] == ["d"]
+
+
 def test_the_people_found_are_there_to_choose_from() -> None:
     """Those in most photos first, each with a cover face; the subject is marked as such."""
     looks = several(5) | {f"{i:x}": measurement(f"{i:x}", face(2, take=i)) for i in (10, 11, 12)}
