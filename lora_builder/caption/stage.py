@@ -34,7 +34,7 @@ from lora_builder.caption.endpoints import Endpoint, Model, hosts, models_of
 from lora_builder.caption.limits import Gates
 from lora_builder.caption.policy import policy_of
 from lora_builder.caption.prompts import Template
-from lora_builder.caption.records import USER, CaptionEntry, CaptionState
+from lora_builder.caption.records import ANEW, USER, CaptionEntry, CaptionState
 from lora_builder.caption.writing import Writer
 from lora_builder.errors import CaptionsMissing
 from lora_builder.records import Crop, Measurement, Shot, Verdict
@@ -271,9 +271,11 @@ def _asked(
             late.set()
 
     template = template_of(store, settings)
+    anew = {item for item, entry in store.captions.all(project_id).items() if entry.recipe == ANEW}
     works = [_work(template, project_id, task, settings) for task in todo.todo]
     with closing(ready):
-        known = _recalled(ready, template, project_id, works, settings)
+        old = [work for work in works if work.task.item not in anew]
+        known = _recalled(ready, template, project_id, old, settings)
         yield from known.values()
         missing = [work for work in works if work.task.item not in known]
         with closing(crew(one, missing, ready.threads, stop, cancelled, watch)) as results:

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lora_builder.caption.records import (
+    ANEW,
     USER,
     CaptionEntry,
     CaptionState,
@@ -170,6 +171,13 @@ class Captions:
         """Makes the next run write this caption anew; its history stays."""
         with self._engine.begin() as connection:
             self._drop(connection, project_id, item)
+
+    def rewrite(self, project_id: str, items: Iterable[str]) -> None:
+        """Has the next run ask anew for these, known answers or not; locked ones stay as they are."""
+        waiting = "It is to be written anew by the next run."
+        self.record_many(
+            project_id, [CaptionEntry(i, "", "", CaptionState.FAILED, waiting, ANEW) for i in items]
+        )
 
     @staticmethod
     def forget_project(connection: sa.Connection, project_id: str) -> None:

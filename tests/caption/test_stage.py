@@ -87,6 +87,19 @@ def test_a_run_pays_only_for_what_is_missing(
     assert entries[tasks[3].item].text == "my words"
 
 
+def test_one_photo_is_asked_about_anew(
+    server: Unruly, store: Store, tasks: list[CaptionTask], tmp_path: Path
+) -> None:
+    """The user did not like one caption: that one is asked for again, and only that one."""
+    run(store, tasks, settings_for(server, tmp_path))
+    server.behave(then="prose")
+    store.captions.rewrite(P, [tasks[0].item])
+    entries = run(store, tasks, settings_for(server, tmp_path))
+    assert len(server.log) == 1
+    assert "red coat" in entries[tasks[0].item].text and entries[tasks[1].item].text == GOOD
+    assert [v.entry.text for v in store.captions.history(P, tasks[0].item)][-1] == GOOD
+
+
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [
