@@ -77,7 +77,7 @@ class Finding:
     """One thing worth a look, with the items it is about.
 
     `term`: the words in question. `sentence`, `sentence_zh`: for people. `cure` rewrite means: have
-    them captioned anew (`store.captions.rewrite` and a run); every other cure is `remedies.remedy`'s.
+    them captioned anew (`store.captions.forget` and a run); every other cure is `remedies.remedy`'s.
     """
 
     kind: Kind

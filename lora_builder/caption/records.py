@@ -15,10 +15,6 @@ USER = "user"
 """Author of what the user wrote; other authors are `composer` and models by name."""
 
 
-ANEW = "anew"
-"""`recipe` of a caption that the user wants written anew: answers that are known do not count for it."""
-
-
 class CaptionState(str, Enum):
     """Whether there is a caption, or why there is none."""
 

@@ -34,7 +34,7 @@ from lora_builder.caption.endpoints import Endpoint, Model, hosts, models_of
 from lora_builder.caption.limits import Gates
 from lora_builder.caption.policy import policy_of
 from lora_builder.caption.prompts import Template
-from lora_builder.caption.records import ANEW, USER, CaptionEntry, CaptionState
+from lora_builder.caption.records import USER, CaptionEntry, CaptionState
 from lora_builder.caption.writing import Writer
 from lora_builder.errors import CaptionsMissing
 from lora_builder.records import Crop, Measurement, Shot, Verdict
@@ -271,7 +271,7 @@ def _asked(
             late.set()
 
     template = template_of(store, settings)
-    anew = {item for item, entry in store.captions.all(project_id).items() if entry.recipe == ANEW}
+    anew = store.captions.forgotten(project_id)
     works = [_work(template, project_id, task, settings) for task in todo.todo]
     with closing(ready):
         old = [work for work in works if work.task.item not in anew]

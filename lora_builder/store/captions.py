@@ -12,7 +12,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from lora_builder.caption.records import (
-    ANEW,
     USER,
     CaptionEntry,
     CaptionState,
@@ -168,16 +167,16 @@ class Captions:
         return undone
 
     def forget(self, project_id: str, item: str) -> None:
-        """Makes the next run write this caption anew; its history stays."""
+        """Makes the next run write this caption anew, known answer or not; its history stays."""
         with self._engine.begin() as connection:
             self._drop(connection, project_id, item)
 
-    def rewrite(self, project_id: str, items: Iterable[str]) -> None:
-        """Has the next run ask anew for these, known answers or not; locked ones stay as they are."""
-        waiting = "It is to be written anew by the next run."
-        self.record_many(
-            project_id, [CaptionEntry(i, "", "", CaptionState.FAILED, waiting, ANEW) for i in items]
-        )
+    def forgotten(self, project_id: str) -> set[str]:
+        """The items that had a caption and were told to be written anew: known answers do not count."""
+        kept = sa.select(_captions.c.item).where(_captions.c.project_id == project_id)
+        ours = (_history.c.project_id == project_id) & _history.c.item.not_in(kept)
+        with self._engine.begin() as connection:
+            return set(connection.execute(sa.select(_history.c.item).where(ours).distinct()).scalars())
 
     @staticmethod
     def forget_project(connection: sa.Connection, project_id: str) -> None:

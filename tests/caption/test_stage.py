@@ -93,7 +93,7 @@ def test_one_photo_is_asked_about_anew(
     """The user did not like one caption: that one is asked for again, and only that one."""
     run(store, tasks, settings_for(server, tmp_path))
     server.behave(then="prose")
-    store.captions.rewrite(P, [tasks[0].item])
+    store.captions.forget(P, tasks[0].item)
     entries = run(store, tasks, settings_for(server, tmp_path))
     assert len(server.log) == 1
     assert "red coat" in entries[tasks[0].item].text and entries[tasks[1].item].text == GOOD
