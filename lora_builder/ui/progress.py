@@ -55,7 +55,7 @@ class Progress:
         whole = job is not None and job.state == State.DONE.value and set(job.stages) == set(Stage)
         if whole and view.step == STEPS[0]:
             view = self.shell.moved(view, step=STEPS[-1])
-        return self.shell.at(view)
+        return {part: new for part, new in self.shell.at(view).items() if part not in self.shell.typed}
 
     def progress(self, view: View, data: dict[str, Any]) -> Any:
         """What is new since `seen`, [job, version]; None where nothing is."""

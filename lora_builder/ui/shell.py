@@ -81,6 +81,8 @@ class Shell:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.steps: tuple[Step, ...] = (Photos(), People(), Choose(), Crop(), Caption(), Export())
+        self.typed: list[Any] = []
+        """Boxes that a visitor may be typing in: what happens by itself leaves them alone."""
         self.saved_place = gr.BrowserState(None, storage_key="ldb-place", secret=BROWSER_SECRET)
         with gr.Row(elem_classes="ldb-frame", equal_height=False):
             with gr.Column(scale=0, min_width=0, elem_classes="ldb-side"):

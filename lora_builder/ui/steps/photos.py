@@ -55,6 +55,8 @@ class Photos:
             self.folder = gr.Textbox(max_lines=1, elem_id="ldb-folder", scale=5)
             self.open = gr.Button(elem_id="ldb-folder-open", scale=0, min_width=150)
 
+        shell.typed += [self.trigger, self.class_word, self.resolution]
+
     def outputs(self) -> list[Any]:
         return [
             self.zone, self.local, self.folder, self.open, self.form, self.trigger, self.class_word,
