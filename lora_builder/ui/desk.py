@@ -130,8 +130,9 @@ class Desk:
         after = {name: plain[name] for name in own}
         if after != before:
             self.store.notes.write(project.id, SETTINGS, after)
-            change = Change("settings", settings_before=before, settings_after=after)
-            self.store.history.record(project.id, change)
+            if undoable:
+                change = Change("settings", settings_before=before, settings_after=after)
+                self.store.history.record(project.id, change)
         return settings
 
     # Runs

@@ -106,8 +106,7 @@ class Photos:
         shell.on(self.open.click, self.read_folder, [self.folder], whole, needs_project=False)
         for name in ("trigger", "class_word"):
             box = getattr(self, name)
-            for event in (box.blur, box.submit):
-                shell.on(event, self._set(name), [box], [])
+            shell.on(box.input, self._set(name), [box], [], trigger_mode="always_last")
         shell.on(self.resolution.input, self._set("resolution"), [self.resolution], [])
 
     # Handlers
@@ -179,7 +178,8 @@ class Photos:
 
     def _set(self, name: str) -> Any:
         def change(view: View, value: Any) -> Updates:
-            view.desk.set_settings(view.theirs, {name: value})
+            # Saved with every letter: a history of those would help nobody.
+            view.desk.set_settings(view.theirs, {name: value}, undoable=False)
             return {}
 
         return change
