@@ -116,7 +116,9 @@ class Desk:
             self._known[own] = settings_of(self.settings, self.store, project)
         return self._known[own]
 
-    def set_settings(self, project: Project, changes: Mapping[str, Any]) -> Settings:
+    def set_settings(
+        self, project: Project, changes: Mapping[str, Any], *, undoable: bool = True
+    ) -> Settings:
         """Remembers changed settings of the project. Raises BadSettings for values out of range.
 
         On a shared app also for what would reach beyond the project: other servers, other files.

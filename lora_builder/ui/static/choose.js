@@ -24,7 +24,7 @@ const ask = async (name, data) => {
   return answer;
 };
 const change = (name, data = {}) => {
-  last = last.then(async () => apply(await ask(name, data))).catch(() => {});
+  last = last.then(async () => apply(await ask(name, data))).catch(() => { ui.status.textContent = say('choose_failed'); });
   return last;
 };
 

@@ -44,6 +44,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "choose_hint": ("Point at a photo to see why.", "指向照片即可查看原因。"),
     "choose_problems": ("Could not be read: {n}", "无法读取：{n} 个文件"),
+    "choose_failed": ("The app did not answer. Try again.", "应用没有响应，请重试。"),
     "choose_close": ("Close", "关闭"),
     "choose_size": ("{w} × {h} pixels", "{w} × {h} 像素"),
     "choose_all": ("All reasons", "全部原因"),
