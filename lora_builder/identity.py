@@ -8,12 +8,13 @@ two people.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster import hierarchy
+from scipy.sparse import coo_array
 
 from lora_builder.models.interface import Calibration
 from lora_builder.records import Floats, Look, Measurement, Override
@@ -22,7 +23,10 @@ from lora_builder.settings import Settings
 FEW_FACES = 8
 """Below this many faces two alike ones make a person; from here on it takes three (Immich's rule)."""
 
-SAMPLE = 1024
+FOUNDERS = 3
+"""Photos that a group which hangs together only loosely must surely be in to be somebody."""
+
+SAMPLE = 512
 """Faces grouped at a time, evenly taken; all others join the nearest group. Bounds time and memory."""
 
 ROUNDS = 6
@@ -251,8 +255,12 @@ def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) 
         return Subject(nobody, nobody, np.full(photos, -1, dtype=np.float32))
     marked, denied = faces.marked(told.marks, True), faces.marked(told.marks, False)
     labels = np.where(denied, -1, people(faces, likeness))
-    if (labels < 0).all() and len(labels) >= FEW_FACES and not told.references and not marked.any():
-        return _nobody_stands_out(faces, photos, ~denied)
+    unsure = (labels < 0).all() and len(labels) >= FEW_FACES and not told.references and not marked.any()
+    if unsure:
+        # Hard photos of one person hang together loosely; whoever else is there does not.
+        labels = np.where(denied, -1, people(faces, replace(likeness, same=likeness.maybe)))
+        if (labels < 0).all():
+            return _nobody_stands_out(faces, photos, ~denied)
     anchors = np.array([*told.references, *faces.embeddings[marked]], dtype=np.float32)
     found: tuple[int, ...] = ()
     if told.references or (labels[marked] >= 0).any():
@@ -277,6 +285,13 @@ def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) 
             centre = _mean(np.concatenate([core, *[anchors] * again]) if len(anchors) else core)
     own = faces.embeddings @ centre
     sure = (own >= likeness.same) & (own > against) & ~denied
+    if unsure:
+        # In so small a group no face may vouch for itself.
+        rest = faces.embeddings[sure].sum(axis=0) - faces.embeddings
+        alone = np.einsum("fd,fd->f", faces.embeddings, rest) / np.maximum(np.linalg.norm(rest, axis=1), 1e-9)
+        sure &= alone >= likeness.same
+        if len(np.unique(faces.photo[sure])) < FOUNDERS:
+            return _nobody_stands_out(faces, photos, ~denied)
     maybe = (own >= likeness.maybe) & (own > against - RIVAL_MARGIN) & ~denied
     return _per_photo(faces, photos, own, sure | marked, maybe, marked, found)
 
@@ -304,8 +319,9 @@ def _collected(embeddings: Floats, means: Floats, likeness: Likeness) -> tuple[F
     for _ in range(REFINED):
         alike = embeddings @ means.T
         labels = np.where(alike.max(axis=1) >= likeness.same, alike.argmax(axis=1), -1)
+        belongs = coo_array((np.ones(len(labels), np.float32), (labels + 1, np.arange(len(labels)))))
         sums = np.zeros_like(means)
-        np.add.at(sums, labels[labels >= 0], embeddings[labels >= 0])
+        sums[: belongs.shape[0] - 1] = (belongs.tocsr() @ embeddings)[1:]
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         means = np.where(lengths > 0, sums / np.maximum(lengths, 1e-9), means)
     return means, labels
