@@ -22,7 +22,7 @@ from lora_builder.version import __version__
 LOW_DISK_MB, LOW_MEMORY_MB = 2048, resources.WORKER_MB
 
 PACKAGES = (
-    "gradio", "pillow", "pillow-heif", "rawpy", "pyvips", "numpy", "scikit-learn", "scikit-image",
+    "gradio", "pillow", "pillow-heif", "rawpy", "pyvips", "numpy", "scipy", "scikit-image",
     "onnxruntime", "insightface", "sqlalchemy", "alembic", "pebble", "openai",
 )  # fmt: skip
 """Packages whose versions matter when somebody reports a fault."""
