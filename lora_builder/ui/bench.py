@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lora_builder import measure
 from lora_builder.decide import Evidence, decide, gather
@@ -37,19 +37,22 @@ class Bench:
     evidence: Evidence
     references: Sequence[Floats]
     others: Sequence[Floats]
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def judge(self, settings: Settings, overrides: Mapping[str, Override]) -> list[Verdict]:
         """A verdict a photo, in their order."""
-        return decide(
-            self.photos,
-            self.looks,
-            settings,
-            calibration(settings),
-            overrides,
-            self.references,
-            self.others,
-            self.evidence,
-        )
+        # The evidence remembers what was found out, and a page may ask several things at once.
+        with self._turn:
+            return decide(
+                self.photos,
+                self.looks,
+                settings,
+                calibration(settings),
+                overrides,
+                self.references,
+                self.others,
+                self.evidence,
+            )
 
     def people(self, settings: Settings, overrides: Mapping[str, Override]) -> tuple[Person, ...]:
         """The people who appear more than once, those in most photos first."""

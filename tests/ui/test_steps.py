@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from lora_builder.errors import BadInput
 from lora_builder.settings import Settings
 from lora_builder.store import Store
 from lora_builder.ui.app import jobs_of
+from lora_builder.ui.bench import Benches
 from lora_builder.ui.desk import Desk
 from lora_builder.ui.door import new_token
 from lora_builder.ui.steps import View
@@ -69,6 +71,18 @@ def test_a_slider_on_its_way_keeps_nothing(place: View) -> None:
     assert kept["depth"][0] == depth + 1
     choose.undo(place, {})
     assert place.settings.min_brightness == Settings().min_brightness
+
+
+def test_questions_at_once_are_answered_one_by_one(place: View) -> None:
+    """A page that drags a slider and asks why at the same time gets whole answers to all of it."""
+    choose = Choose()
+    choose.editions = Editions()
+    wanted = [{"settings": {"min_brightness": n / 40}} for n in range(24)]
+    alone = [len(choose.regroup(place, data)["changed"]) for data in wanted]
+    fresh = replace(place, desk=replace(place.desk, benches=Benches()))
+    with ThreadPoolExecutor(8) as crowd:
+        answers = list(crowd.map(lambda data: choose.regroup(fresh, data), wanted))
+    assert [len(answer["changed"]) for answer in answers] == alone
 
 
 def test_a_photo_tells_why(place: View) -> None:
