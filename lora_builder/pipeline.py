@@ -7,6 +7,7 @@ the store, crops on disk), by a key that names everything its result depends on,
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,12 +16,12 @@ from pathlib import Path
 from lora_builder import edits, measure
 from lora_builder.advice import facts_of
 from lora_builder.caption.asking import CaptionTask
-from lora_builder.caption.records import CaptionEntry, CaptionState
+from lora_builder.caption.records import CaptionEntry
 from lora_builder.caption.stage import caption_all, insist, item_of, outcome, tasks_of
 from lora_builder.crop import SUFFIX, CropTask, crop_tasks, cut
 from lora_builder.decide import Evidence, decide, gather, subject_of
+from lora_builder.decisions import decision_lines
 from lora_builder.errors import BadInput, Cancelled, CaptionsMissing
-from lora_builder.explain import detail
 from lora_builder.export.images import training_images
 from lora_builder.export.layouts import chosen as chosen_layouts
 from lora_builder.export.package import write_decisions
@@ -314,6 +315,9 @@ def _caption(job: _Job, dry_run: bool = False) -> Iterator[Event]:
 
 def _to_caption(job: _Job) -> Iterator[CaptionTask]:
     drawn = job.store.finishing.extra_crops(job.project.id)
+    files: defaultdict[str, dict[str, Path]] = defaultdict(dict)
+    for (sha256, name), task in job.cuts.items():
+        files[sha256][name] = task.target
     for verdict in job.kept:
         sha256 = verdict.photo.sha256
         look = job.looks[sha256]
@@ -321,9 +325,8 @@ def _to_caption(job: _Job) -> Iterator[CaptionTask]:
         words = {extra.name: extra.caption for extra in drawn.get(sha256, ())}
         words[""] = job.overrides.get(sha256, Override()).caption
         crops = {"": job.crops.get(sha256), **job.more.get(sha256, {})}
-        files = {name: cut.target for (whose, name), cut in job.cuts.items() if whose == sha256}
         shot = measure.shot(look, verdict.subject)
-        yield from tasks_of(verdict, _as_seen(job, sha256, look), shot, crops, files, words)
+        yield from tasks_of(verdict, _as_seen(job, sha256, look), shot, crops, files[sha256], words)
 
 
 def _as_seen(job: _Job, sha256: str, measurement: Measurement) -> Measurement:
@@ -364,44 +367,13 @@ def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
 
 
 def _decisions(job: _Job, images: bool = True) -> list[Decision]:
-    """One line an input file, sorted by source name; training images are numbered in that order."""
-    number = 0
-    lines = []
-    for verdict in job.verdicts:
-        sha256 = verdict.photo.sha256
-        look = job.looks[sha256]
-        measurement = look if isinstance(look, Measurement) else None
-        crop = job.crops.get(sha256) if verdict.kept else None
-        output = None
-        if verdict.kept and images and (sha256, "") in job.cuts:
-            number += 1
-            output = f"dataset/{number:04d}{SUFFIX[job.settings.image_format]}"
-        face = measurement.faces[verdict.subject] if measurement and verdict.subject is not None else None
-        caption = job.captions.get(sha256) if verdict.kept else None
-        written = caption.text if caption and caption.state is CaptionState.WRITTEN else None
-        lines.append(
-            Decision(
-                source=verdict.photo.source.name,
-                sha256=sha256,
-                width=measurement.width if measurement else None,
-                height=measurement.height if measurement else None,
-                verdict="kept" if verdict.kept else "dropped",
-                reason=verdict.reason.value,
-                detail=detail(verdict),
-                because_of=verdict.because_of,
-                scores=dict(verdict.scores),
-                faces=len(measurement.faces) if measurement else 0,
-                subject_face=face.box.rounded() if face else None,
-                crop=crop.box.rounded() if crop else None,
-                output=output,
-                caption=written,
-            )
-        )
-    lines += [
-        Decision(
-            name, "", None, None, "dropped", "unreadable", f"{p.message} {p.remedy}".strip(),
-            None, {}, 0, None, None, None, None,
-        )
-        for name, p in job.problems
-    ]  # fmt: skip
-    return sorted(lines, key=lambda line: line.source)
+    """One line an input file; training images are numbered in that order."""
+    return decision_lines(
+        job.verdicts,
+        job.problems,
+        job.looks,
+        job.crops,
+        {sha256 for sha256, name in job.cuts if images and not name},
+        job.captions,
+        SUFFIX[job.settings.image_format],
+    )
