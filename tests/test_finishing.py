@@ -81,8 +81,7 @@ def test_a_recipe_is_saved_once_and_used_by_name() -> None:
     """The command saves, lists and forgets; a nonsense edit is refused and nothing is saved."""
     import json
 
-    from lora_builder import cli_export
-    from lora_builder.cli import app
+    from lora_builder.cli import app, packages
 
     def run(*arguments: str) -> dict[str, str]:
         done = CliRunner().invoke(app, ["recipes", *arguments, "--json"])
@@ -90,7 +89,7 @@ def test_a_recipe_is_saved_once_and_used_by_name() -> None:
             raise done.exception
         return dict(json.loads(done.stdout))
 
-    assert cli_export.edits.BUILT_IN.keys() == run().keys()
+    assert packages.edits.BUILT_IN.keys() == run().keys()
     assert run("--save", "soft=auto_levels,sharpen=0.2")["soft"] == "auto_levels,sharpen=0.2"
     assert "soft" in run()
     with pytest.raises(BadSettings):

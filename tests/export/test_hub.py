@@ -224,13 +224,12 @@ def test_the_command_pushes_and_keeps_the_token_to_itself(hub: Server, tmp_path:
 
 def _the_other_commands(output: Path) -> None:
     """`verify`, `export`, `diff` and a refused `push`, in this process."""
-    from lora_builder import cli_export
-    from lora_builder.cli import app
+    from lora_builder.cli import app, packages
 
     def run(*arguments: object) -> Any:
         return CliRunner().invoke(app, [*map(str, arguments)])
 
-    assert cli_export.TOKEN == "HF_TOKEN"
+    assert packages.TOKEN == "HF_TOKEN"
     refused = run("push", output / "in", "anna/set", "--public")
     assert isinstance(refused.exception, BadSettings)
     checked = run("verify", output / "in" / "exports" / "kohya.zip", "--json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 
 from lora_builder import edits
-from lora_builder.cli import (
+from lora_builder.cli.common import (
     BaseModel,
     Json,
     LayoutNames,
@@ -22,6 +21,7 @@ from lora_builder.cli import (
     err,
     out,
     parse_pairs,
+    print_json,
     read_settings,
 )
 from lora_builder.errors import BadInput, BadSettings
@@ -53,7 +53,7 @@ def layouts(json: Json = False) -> None:
         for layout in LAYOUTS.values()
     ]
     if json:
-        _print_json(rows)
+        print_json(rows)
         return
     table = Table("name", "for", "base models", "masks", "class pictures", box=None)
     for row in rows:
@@ -92,7 +92,7 @@ def export(
     if dry_run:
         _show_plans(made, json)
     elif json:
-        _print_json({name: [str(path) for path in paths] for name, paths in made.items()})
+        print_json({name: [str(path) for path in paths] for name, paths in made.items()})
     else:
         for path in (path for paths in made.values() for path in paths):
             out.print(str(path), highlight=False, markup=False, soft_wrap=True)
@@ -103,7 +103,7 @@ def verify(package: Package, json: Json = False) -> None:
     """Check a package: nothing missing, changed, empty or telling; exit code 1 where something is."""
     found = packages.verify(package)
     if json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
     else:
         for fault in found.faults:
             out.print(f"{fault.path}: {fault.message}", highlight=False, markup=False, soft_wrap=True)
@@ -118,7 +118,7 @@ def diff(one: Package, other: Package, json: Json = False) -> None:
     """Say what changed between two packages: pictures, crops, edits, captions, settings, reasons."""
     found = packages.diff(one, other)
     if json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
         return
     if found.same:
         out.print("The two packages hold the same.")
@@ -156,7 +156,7 @@ def recipes(
             store.finishing.save_recipe(forget, None)
         found = {**edits.BUILT_IN, **store.finishing.recipes()}
     if json:
-        _print_json({name: edits.written(recipe) for name, recipe in found.items()})
+        print_json({name: edits.written(recipe) for name, recipe in found.items()})
         return
     table = Table("recipe", "edits", box=None)
     for name, recipe in found.items():
@@ -196,7 +196,7 @@ def push(
                 endpoint=os.environ.get("HF_ENDPOINT"),
             )
     if json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
         return
     seen = "private" if done.private else "public"
     out.print(
@@ -227,7 +227,7 @@ def as_it_ran(folder: Path, pairs: list[str] | None, given: dict[str, Any]) -> S
 
 def _show_plans(plans: dict[str, ExportPlan], as_json: bool) -> None:
     if as_json:
-        _print_json({name: asdict(found) for name, found in plans.items()})
+        print_json({name: asdict(found) for name, found in plans.items()})
         return
     for name, found in plans.items():
         out.print(f"[bold]{name}[/]: {found.images} pictures")
@@ -245,7 +245,3 @@ def _show_plan(found: ExportPlan) -> None:
         kind = "[bold red]blocks[/]" if problem.blocks else "note"
         names = f" ({', '.join(problem.images[:8])})" if problem.images else ""
         out.print(f"{kind}: {problem.message}{names} {problem.remedy}", highlight=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    print(json_module.dumps(value, ensure_ascii=False, indent=2))

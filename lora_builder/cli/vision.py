@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -12,8 +11,9 @@ from rich.table import Table
 
 from lora_builder.caption.endpoints import PRESETS, endpoints_of, models_of
 from lora_builder.caption.probe import probe
-from lora_builder.cli import Json, Output, Set, Verbose, app, build, out, read_settings
-from lora_builder.cli_export import known_projects
+from lora_builder.cli.build import build
+from lora_builder.cli.common import Json, Output, Set, Verbose, app, out, print_json, read_settings
+from lora_builder.cli.packages import known_projects
 from lora_builder.records import Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Store
@@ -78,7 +78,7 @@ def endpoints(
         for e in used.values() if e.name not in PRESETS
     ]  # fmt: skip
     if json:
-        _print(rows)
+        print_json(rows)
         return
     table = Table("name", "in use", "photos leave", "key", "model", "address", box=None)
     for row in rows:
@@ -96,7 +96,7 @@ def ledger(output: Output, json: Json = False) -> None:
         for project in known_projects(store, output):
             rows += [{"project": project.name, **asdict(line)} for line in store.ledger.sums(project.id)]
     if json:
-        _print(rows)
+        print_json(rows)
         return
     table = Table(
         "project",
@@ -136,7 +136,7 @@ def _test(settings: Settings, json: bool) -> None:
         asked = {model.endpoint.name for model in models}
         found += [probe(place) for name, place in places.items() if name not in asked]
     if json:
-        _print([asdict(entry) for entry in found])
+        print_json([asdict(entry) for entry in found])
     else:
         table = Table("endpoint", "answers", "model", "seconds", "it says", "models", box=None)
         for entry in found:
@@ -162,7 +162,3 @@ def _asked(
         rest += [f"endpoint{number}={url}" for number, url in enumerate(plain[1:], 2)]
         flags["endpoints"] = tuple(rest)
     return read_settings(pairs, **flags)
-
-
-def _print(value: Any) -> None:
-    print(json_module.dumps(value, ensure_ascii=False, indent=2))

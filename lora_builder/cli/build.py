@@ -1,68 +1,52 @@
-"""The command line: the same functions as the app, for a terminal, a script, or a pipe.
-
-Exit codes: 0 all projects built, 1 nothing could be built, 2 wrong usage or settings,
-3 some projects failed, 130 stopped by Ctrl-C.
-"""
+"""The commands that build datasets: `run-all`, `prepare`, and the stages one by one."""
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lora_builder import logs, pipeline
-from lora_builder.errors import BadInput, BadSettings, LoraBuilderError
+from lora_builder import logs
+from lora_builder.cli.common import (
+    BaseModel,
+    ClassWord,
+    DryRun,
+    FaceModel,
+    Input,
+    Json,
+    LayoutNames,
+    Mask,
+    Output,
+    Reference,
+    Resolution,
+    Set,
+    Single,
+    Target,
+    Trigger,
+    Verbose,
+    Workers,
+    app,
+    err,
+    out,
+    print_json,
+    read_settings,
+)
+from lora_builder.errors import BadInput, LoraBuilderError
 from lora_builder.explain import printable
 from lora_builder.ingest import find_projects
-from lora_builder.models import available
 from lora_builder.records import Decision, Stage
-from lora_builder.settings import Settings, load, origins
+from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 from lora_builder.version import __version__
-
-app = typer.Typer(
-    help="From a folder of photos of somebody to a training set for a portrait LoRA.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-out = Console(markup=False)
-err = Console(stderr=True)
-
-Input = Annotated[Path, typer.Option("--input", "-i", help="Folder, ZIP, or a folder of several.")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Where the datasets go.")]
-Single = Annotated[bool, typer.Option(help="Take the whole input as one project.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]
-DryRun = Annotated[bool, typer.Option(help="Decide and report, write no images.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting; see `config`.")
-]
-Trigger = Annotated[str | None, typer.Option(help="Word that calls the person, as in ohwx.")]
-ClassWord = Annotated[str | None, typer.Option(help="What they are: woman, man, person.")]
-Resolution = Annotated[int | None, typer.Option(help="Side of the square crops, pixels.")]
-Target = Annotated[int | None, typer.Option(help="Keep at most this many photos.")]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; 0: one per core.")]
-FaceModel = Annotated[str | None, typer.Option(help="Face model by name; see `models`.")]
-LayoutNames = Annotated[
-    list[str] | None, typer.Option("--layout", help="Trainer's layout; several times for several.")
-]
-BaseModel = Annotated[str | None, typer.Option(help="Base model to train: sdxl, flux, qwen-image, ...")]
-Mask = Annotated[str | None, typer.Option(help="Training masks: none, subject, head, face.")]
-Reference = Annotated[list[Path] | None, typer.Option(help="Photo of the subject; up to five.")]
 
 
 @dataclass(frozen=True)
@@ -112,7 +96,7 @@ def run_all(
         base_model=base_model,
         mask=mask,
     )
-    build(settings, input, output, pipeline.ALL, single, dry_run, json, verbose)
+    build(settings, input, output, tuple(Stage), single, dry_run, json, verbose)
 
 
 @app.command()
@@ -138,109 +122,6 @@ def _stage_command(stage: Stage, help: str) -> None:
 _stage_command(Stage.FOCUS, "Frame the crops of the projects prepared in OUTPUT.")
 _stage_command(Stage.CROP, "Cut the training images of the projects prepared in OUTPUT.")
 _stage_command(Stage.PACK, "Write dataset, report and ZIP of the projects prepared in OUTPUT.")
-
-
-@app.command()
-def models(json: Json = False) -> None:
-    """List the models, what they are for, their licence, and whether they are ready."""
-    rows = [
-        {k: str(v) if isinstance(v, Path) else v for k, v in asdict(m).items()} for m in available(load())
-    ]
-    if json:
-        _print_json(rows)
-        return
-    table = Table(*(name.replace("_", " ") for name in rows[0]), box=None)
-    for row in rows:
-        table.add_row(*(("yes" if v else "no") if isinstance(v, bool) else str(v) for v in row.values()))
-    out.print(table)
-
-
-@app.command()
-def config(set: Set = None, json: Json = False) -> None:
-    """Print every setting, its value, and where the value comes from."""
-    arguments = parse_pairs(set)
-    settings = read_settings(set)
-    where = origins(arguments)
-    rows = [
-        {"name": name, "value": str(getattr(settings, name)), "from": where[name], "help": info.description}
-        for name, info in Settings.model_fields.items()
-    ]
-    if json:
-        _print_json(rows)
-        return
-    table = Table("setting", "value", "from", "meaning", box=None)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    out.print(table)
-
-
-@app.command()
-def doctor(set: Set = None, json: Json = False) -> None:
-    """Look whether everything is here that the work needs, and how to get what is missing."""
-    from lora_builder.doctor import Health, examine
-
-    findings = examine(read_settings(set))
-    if json:
-        _print_json([asdict(finding) for finding in findings])
-    else:
-        table = Table("", "", "found", "how to mend it", box=None)
-        for finding in findings:
-            table.add_row(finding.health.value, finding.name, finding.found, finding.remedy)
-        out.print(table)
-    if any(finding.health is Health.BROKEN for finding in findings):
-        raise typer.Exit(1)
-
-
-@app.command("app")
-def start_app() -> None:
-    """Open the app in the browser."""
-    from lora_builder.ui.app import launch
-
-    launch(load())
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    print(__version__)
-
-
-def main() -> None:
-    """Entry point: errors of the user's world become one plain line and an exit code."""
-    from lora_builder import cli_caption, cli_export  # noqa: F401  (their commands join `app`)
-
-    try:
-        app(standalone_mode=True)
-    except BadSettings as error:
-        err.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
-        sys.exit(2)
-    except LoraBuilderError as error:
-        err.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
-        sys.exit(1)
-
-
-LISTS = ("references", "not_references", "duplicates", "quotas")
-"""Settings that take several values, separated by commas."""
-
-
-def parse_pairs(pairs: Sequence[str] | None) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    for pair in pairs or ():
-        name, equals, value = pair.partition("=")
-        name = name.strip().lower().replace("-", "_")
-        if not equals or name not in Settings.model_fields:
-            raise BadSettings(f"--set {pair}: there is no such setting.", "`config` lists every setting.")
-        arguments[name] = value.split(",") if name in LISTS else value
-    return arguments
-
-
-def read_settings(pairs: Sequence[str] | None, **flags: Any) -> Settings:
-    """The settings in force with flags on top; from here on the log is written. Raises BadSettings."""
-    settings = load(
-        **{**parse_pairs(pairs), **{name: value for name, value in flags.items() if value is not None}}
-    )
-    logs.start(settings)
-    return settings
 
 
 def build(
@@ -290,6 +171,8 @@ def _projects(
 def _run_one(
     store: Store, project: Project, settings: Settings, stages: Sequence[Stage], dry_run: bool
 ) -> Summary:
+    from lora_builder import pipeline  # takes a second or two: only who runs it waits for it
+
     started = time.monotonic()
     error = None
     try:
@@ -344,7 +227,7 @@ def _shown(events: Iterator[Any]) -> Iterator[Any]:
 
 def _report(summaries: Sequence[Summary], as_json: bool) -> None:
     if as_json:
-        _print_json({"version": __version__, "projects": [asdict(summary) for summary in summaries]})
+        print_json({"version": __version__, "projects": [asdict(summary) for summary in summaries]})
         return
     table = Table("project", "photos", "kept", "dropped because", "seconds", box=None)
     for summary in summaries:
@@ -360,7 +243,3 @@ def _report(summaries: Sequence[Summary], as_json: bool) -> None:
     for summary in summaries:
         if summary.error is None:
             out.print(f"{summary.folder}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
