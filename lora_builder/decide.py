@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lora_builder.evidence import Evidence, FirstLook, gather
+from lora_builder.evidence import BLAS, Evidence, FirstLook, gather
 from lora_builder.focus import frame
 from lora_builder.identity import Likeness, Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
@@ -91,7 +91,8 @@ def subject_of(
     told = Told.of(overrides, references, others)
     key = (likeness, told.key)
     if key not in evidence.subjects:
-        evidence.subjects[key] = find_subject(evidence.faces, len(evidence.photos), likeness, told)
+        with BLAS.limit(limits=1, user_api="blas"):
+            evidence.subjects[key] = find_subject(evidence.faces, len(evidence.photos), likeness, told)
     return evidence.subjects[key]
 
 

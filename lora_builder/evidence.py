@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from threadpoolctl import ThreadpoolController
 
 from lora_builder.identity import FaceTable, Subject
 from lora_builder.quality import Light
@@ -28,6 +29,10 @@ from lora_builder.similarity import (
     ssim_shifted,
     ssim_turned,
 )
+
+BLAS = ThreadpoolController()
+"""Products of a few thousand rows take one core milliseconds, and several cores, where others work
+too, three times as long: they wait for each other at the end of each. So `limit(limits=1)`."""
 
 SAME_SCENE = 0.80
 """Correlation of two blurred pictures from which they may be one picture or one moment."""
@@ -127,7 +132,9 @@ def gather(photos: Sequence[Photo], looks: Mapping[str, Look]) -> Evidence:
     rows = [(p, m) for p in first.values() if isinstance(m := looks[p.sha256], Measurement)]
     measurements = tuple(m for _, m in rows)
     faces = FaceTable.of(measurements)
-    return Evidence(tuple(p for p, _ in rows), measurements, faces, _figures(measurements))
+    with BLAS.limit(limits=1, user_api="blas"):
+        figures = _figures(measurements)
+    return Evidence(tuple(p for p, _ in rows), measurements, faces, figures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,13 +175,27 @@ def _figures(measurements: Sequence[Measurement]) -> PairFigures:
     faces = _Faces.of(measurements)
     upright = np.unique(np.concatenate([correlated(vectors, SAME_SCENE), _face_pairs(faces)]), axis=0)
     known = _compared(measurements, faces, greys, upright)
-    pairs = np.unique(np.concatenate([upright, _hanging_together(known, len(greys))]), axis=0)
-    if len(pairs) > len(upright):
-        known = _compared(measurements, faces, greys, pairs)
+    more = _hanging_together(known, len(greys))
+    more = more[~np.isin(_numbers(more, len(greys)), _numbers(upright, len(greys)))]
+    if len(more):
+        known = _followed(known, _compared(measurements, faces, greys, more))
     turned, turn = _turned_pairs(vectors)
     if len(turned):
         known = _joined(known, measurements, faces, greys, turned, turn)
     return known
+
+
+def _numbers(pairs: Pairs, count: int) -> NDArray[np.intp]:
+    """One number a pair of `count` photos."""
+    return pairs[:, 0] * count + pairs[:, 1]
+
+
+def _followed(known: PairFigures, more: PairFigures) -> PairFigures:
+    """The figures of one lot of pairs and then of another."""
+    names = PairFigures.__dataclass_fields__
+    return PairFigures(
+        **{name: np.concatenate([getattr(known, name), getattr(more, name)]) for name in names}
+    )
 
 
 def _face_pairs(faces: _Faces) -> Pairs:
@@ -280,12 +301,9 @@ def _joined(
     """The figures of the turned pairs after those that are known."""
     keys = {tuple(pair): i for i, pair in enumerate(known.pairs.tolist())}
     fresh = np.array([tuple(pair) not in keys for pair in pairs.tolist()], dtype=bool)
-    more = _compared(measurements, faces, greys, pairs[fresh])
-    names = PairFigures.__dataclass_fields__
-    fields = {name: np.concatenate([getattr(known, name), getattr(more, name)]) for name in names}
-    alike = ssim_turned(greys, pairs, turn)
+    result = _followed(known, _compared(measurements, faces, greys, pairs[fresh]))
     places = np.empty(len(pairs), np.intp)
     places[fresh] = np.arange(fresh.sum()) + len(known.pairs)
     places[~fresh] = [keys[tuple(pair)] for pair in pairs[~fresh].tolist()]
-    fields["turned"][places], fields["turn"][places] = alike, turn
-    return PairFigures(**fields)
+    result.turned[places], result.turn[places] = ssim_turned(greys, pairs, turn), turn
+    return result
