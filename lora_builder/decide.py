@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from lora_builder.evidence import BLAS, Evidence, FirstLook, gather
 from lora_builder.focus import frame
-from lora_builder.identity import Likeness, Subject, Told, find_subject
+from lora_builder.grouping import Likeness
+from lora_builder.identity import Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
 from lora_builder.quality import Light, defects, fault
 from lora_builder.records import Crop, Floats, Look, Measurement, Override, Photo, Reason, Rejected, Verdict

@@ -15,7 +15,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import ThreadpoolController
 
-from lora_builder.identity import FaceTable, Subject
+from lora_builder.grouping import FaceTable
+from lora_builder.identity import Subject
 from lora_builder.quality import Light
 from lora_builder.records import Crop, Floats, Look, Measurement, Photo, Verdict
 from lora_builder.similarity import (

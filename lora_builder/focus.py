@@ -45,6 +45,8 @@ def head(face: Face) -> Box:
 
 def others_inside(measurement: Measurement, subject: int, box: Box) -> int:
     """How many other prominent faces have their centre inside `box`."""
+    if len(measurement.faces) == 1:
+        return 0
     floor = PROMINENT * measurement.faces[subject].box.area
     return sum(
         index != subject and face.box.area >= floor and box.contains(Box(*face.box.center, 0, 0))
@@ -158,23 +160,29 @@ def best_size(
     measurement: Measurement, subject: int | None, wanted: Box, settings: Settings, tight: bool = False
 ) -> Crop | None:
     """Of the allowed sizes, the crop that holds most of what is wanted with the least around it."""
+    picture = Box(0, 0, measurement.width, measurement.height)
+    visible, must, face = wanted.intersection(picture), None, None
+    if subject is not None:
+        must = head(measurement.faces[subject]).intersection(picture)
+        face = measurement.faces[subject].box.intersection(picture)
     crops = [
         crop
         for size in settings.sizes
-        if (crop := _place(measurement, subject, wanted, size, settings, tight)) is not None
+        if (crop := _place(measurement, visible, must, face, size, settings, tight)) is not None
     ]
-
     return max(crops, key=lambda crop: _in_common(crop.box, wanted), default=None)
 
 
 def _place(
     measurement: Measurement,
-    subject: int | None,
-    wanted: Box,
+    visible: Box,
+    must: Box | None,
+    face: Box | None,
     size: tuple[int, int],
     settings: Settings,
     tight: bool,
 ) -> Crop | None:
+    """The crop of one size that shows most of `visible`, all of `must` if it can, and the whole `face`."""
     width, height = size
     largest = min(measurement.width / width, measurement.height / height)
     smallest = least = 1 / settings.max_upscale
@@ -184,11 +192,8 @@ def _place(
         if settings.small_photos == "drop":
             return None
         least = largest
-    picture = Box(0, 0, measurement.width, measurement.height)
-    visible = wanted.intersection(picture)
     scale = max(visible.width / width, visible.height / height)
-    if subject is not None:
-        must = head(measurement.faces[subject]).intersection(picture)
+    if must is not None:
         scale = max(scale, must.width / width, must.height / height)
     scale = min(max(scale, least), largest)
     if scale < smallest:
@@ -199,7 +204,6 @@ def _place(
         scale = 1.0
     box_width = min(measurement.width, math.floor(width * scale + 1e-6))
     box_height = min(measurement.height, math.floor(height * scale + 1e-6))
-    face = measurement.faces[subject].box.intersection(picture) if subject is not None else None
     if face is not None and (face.width > box_width or face.height > box_height):
         return None
     x = _start(visible.x, visible.right, box_width, face and (face.x, face.right), 0.5)

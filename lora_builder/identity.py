@@ -1,58 +1,35 @@
-"""Who the project is about: groups all faces of all photos into people, and picks the subject.
-
-A face is compared with the mean of a person's faces, not with single ones: that tells people apart
-where single pairs do not (`benchmarks/accuracy.py` measures it), and no chain of lookalikes can join
-two people.
-"""
+"""Who the project is about: the people in the photos, and which of them is the subject."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster import hierarchy
-from scipy.sparse import coo_array
 
+from lora_builder.grouping import (
+    FEW_FACES,
+    REFINED,
+    FaceAt,
+    FaceTable,
+    Likeness,
+    mean_face,
+    mean_faces,
+    people,
+)
 from lora_builder.models.interface import Calibration
 from lora_builder.records import Floats, Look, Measurement, Override
 from lora_builder.settings import Settings
 
-FEW_FACES = 8
-"""Below this many faces two alike ones make a person; from here on it takes three (Immich's rule)."""
-
 FOUNDERS = 3
 """Photos that a group which hangs together only loosely must surely be in to be somebody."""
-
-SAMPLE = 512
-"""Faces grouped at a time, evenly taken; all others join the nearest group. Bounds time and memory."""
-
-ROUNDS = 6
-"""Samples taken at most, each of the faces that are in no group yet: rare people come late."""
-
-REFINED = 3
-"""Times a person's mean face is computed anew from the faces nearest to it; it settles in two."""
-
-ONE_PERSON = 0.75
-"""Common similarity of two groups' mean faces from which they are one person: the median of pairs."""
-
-DOUBT = 0.10
-"""Common similarity below `subject_sim_th` down to which a face is undecided, not somebody else's."""
 
 RIVAL_MARGIN = 0.05
 """Cosine by which another person may be nearer for a face to be undecided, not theirs."""
 
 COVER_YAW = 30.0
 """Degrees; a person's cover face is one turned no further, where there is one."""
-
-
-class FaceAt(NamedTuple):
-    """One face: the SHA-256 of its photo, and its index among the photo's faces."""
-
-    sha256: str
-    face: int
 
 
 @dataclass(frozen=True)
@@ -102,66 +79,6 @@ class Told:
 
 
 @dataclass(frozen=True, eq=False)
-class FaceTable:
-    """All faces of all photos, one row a face.
-
-    `embeddings` (faces, d) of unit length; `photo` and `index` (faces,): which photo, and which of
-    its faces; `areas` (faces,): of the face box, square pixels. `shas`: of the photos.
-    """
-
-    embeddings: Floats
-    photo: NDArray[np.intp]
-    index: NDArray[np.intp]
-    areas: Floats
-    yaw: Floats
-    shas: tuple[str, ...]
-
-    @classmethod
-    def of(cls, measurements: Sequence[Measurement]) -> FaceTable:
-        rows = [(p, i, face) for p, m in enumerate(measurements) for i, face in enumerate(m.faces)]
-        return cls(
-            np.array([face.embedding for _, _, face in rows], dtype=np.float32).reshape(
-                len(rows), len(rows[0][2].embedding) if rows else 0
-            ),
-            np.array([p for p, _, _ in rows], dtype=np.intp),
-            np.array([i for _, i, _ in rows], dtype=np.intp),
-            np.array([face.box.area for _, _, face in rows], dtype=np.float32),
-            np.array([face.pose.yaw for _, _, face in rows], dtype=np.float32),
-            tuple(m.sha256 for m in measurements),
-        )
-
-    def at(self, row: int | np.intp) -> FaceAt:
-        """Which face a row is."""
-        return FaceAt(self.shas[self.photo[row]], int(self.index[row]))
-
-    def marked(self, marks: Mapping[FaceAt, bool], value: bool) -> NDArray[np.bool_]:
-        """(faces,): which are marked so."""
-        wanted = {face for face, mark in marks.items() if mark is value}
-        return np.array(
-            [bool(wanted) and self.at(row) in wanted for row in range(len(self.photo))], dtype=bool
-        )
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """Cosines to a mean face: from `same` on it is that person, from `maybe` on perhaps; two groups
-    whose mean faces reach `merged` are one person."""
-
-    same: float
-    maybe: float
-    merged: float
-
-    @classmethod
-    def of(cls, threshold: float, calibration: Calibration) -> Likeness:
-        """Of `subject_sim_th` on the common scale."""
-        return cls(
-            calibration.cosine(threshold),
-            calibration.cosine(max(threshold - DOUBT, 0.0)),
-            calibration.cosine(max(ONE_PERSON, threshold)),
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class Subject:
     """The subject in each photo.
 
@@ -200,7 +117,9 @@ def people_found(
     found = []
     for label in range(labels.max(initial=-1) + 1):
         rows = np.flatnonzero(labels == label)
-        typical = rows[np.argsort(-(faces.embeddings[rows] @ _mean(faces.embeddings[rows])), kind="stable")]
+        typical = rows[
+            np.argsort(-(faces.embeddings[rows] @ mean_face(faces.embeddings[rows])), kind="stable")
+        ]
         clear = typical[: (len(rows) + 1) // 2]
         frontal = clear[np.abs(faces.yaw[clear]) <= COVER_YAW]
         shown = frontal if len(frontal) else clear
@@ -213,34 +132,6 @@ def people_found(
             )
         )
     return tuple(sorted(found, key=lambda person: (-person.photos, -len(person.faces), person.cover)))
-
-
-def people(faces: FaceTable, likeness: Likeness) -> NDArray[np.intp]:
-    """Labels (faces,): 0, 1, ... by person, -1 for faces that match nobody.
-
-    DBSCAN's idea of a person (a few faces that are all near each other) without its chains: groups
-    of a sample by average linkage, whose mean faces then collect all others. Samples are taken until
-    one holds no new group.
-    """
-    count = len(faces.embeddings)
-    labels = np.full(count, -1, dtype=np.intp)
-    fewest = 2 if count < FEW_FACES else 3
-    means = np.empty((0, faces.embeddings.shape[1]), dtype=np.float32)
-    for _ in range(ROUNDS):
-        rest = np.flatnonzero(labels < 0)
-        if len(rest) < fewest:
-            break
-        sample = rest[np.linspace(0, len(rest) - 1, min(SAMPLE, len(rest))).astype(np.intp)]
-        groups = _groups(faces.embeddings[sample], likeness.same)
-        large = np.flatnonzero(np.bincount(groups) >= fewest)
-        if not len(large):
-            break
-        fresh = [_mean(faces.embeddings[sample[groups == group]]) for group in large]
-        means, labels = _collected(faces.embeddings, _merged([*means, *fresh], likeness.merged), likeness)
-    sizes = np.bincount(labels[labels >= 0], minlength=len(means))
-    renamed = np.full(len(means) + 1, -1, dtype=np.intp)
-    renamed[np.flatnonzero(sizes >= fewest)] = np.arange((sizes >= fewest).sum())
-    return renamed[labels]
 
 
 def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) -> Subject:
@@ -265,15 +156,15 @@ def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) 
     found: tuple[int, ...] = ()
     if told.references or (labels[marked] >= 0).any():
         chosen = np.isin(labels, labels[marked & (labels >= 0)]) | marked
-        centre = _mean(anchors) if told.references else _mean(faces.embeddings[chosen])
+        centre = mean_face(anchors) if told.references else mean_face(faces.embeddings[chosen])
     else:
         chosen, found = _most_frequent(faces, labels, _loosely(faces, labels, denied, likeness))
-        centre = _mean(faces.embeddings[chosen])
+        centre = mean_face(faces.embeddings[chosen])
     others = np.array([*told.others, *faces.embeddings[denied]], dtype=np.float32)
     if len(others) and not told.references:
         # Those that may be the other one must not say what the subject looks like.
         alike = (faces.embeddings @ others.T).max(axis=1)
-        centre = _mean(faces.embeddings[chosen & (alike <= np.median(alike[chosen]))])
+        centre = mean_face(faces.embeddings[chosen & (alike <= np.median(alike[chosen]))])
     against = _against(faces, np.where(chosen, -1, labels), centre, others, likeness)
     for _ in range(REFINED):
         own = faces.embeddings @ centre
@@ -282,7 +173,7 @@ def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) 
         if len(core):
             # Whom the user named keeps a say, however many faces gather around them.
             again = max(1, len(core) // (2 * max(len(anchors), 1)))
-            centre = _mean(np.concatenate([core, *[anchors] * again]) if len(anchors) else core)
+            centre = mean_face(np.concatenate([core, *[anchors] * again]) if len(anchors) else core)
     own = faces.embeddings @ centre
     sure = (own >= likeness.same) & (own > against) & ~denied
     if unsure:
@@ -294,37 +185,6 @@ def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) 
             return _nobody_stands_out(faces, photos, ~denied)
     maybe = (own >= likeness.maybe) & (own > against - RIVAL_MARGIN) & ~denied
     return _per_photo(faces, photos, own, sure | marked, maybe, marked, found)
-
-
-def _groups(embeddings: Floats, cosine: float) -> NDArray[np.intp]:
-    """Labels 0, 1, ... of groups by average linkage: pairs across two groups average `cosine` or more."""
-    if len(embeddings) < 2:
-        return np.zeros(len(embeddings), dtype=np.intp)
-    upper = np.triu_indices(len(embeddings), 1)
-    distances = np.maximum(1 - (embeddings @ embeddings.T)[upper], 0)
-    tree = hierarchy.linkage(distances, "average")
-    labels: NDArray[np.intp] = hierarchy.fcluster(tree, 1 - cosine, "distance").astype(np.intp) - 1
-    return labels
-
-
-def _merged(means: list[Floats], cosine: float) -> Floats:
-    """The mean faces, those of one person made one."""
-    table = np.array(means, dtype=np.float32)
-    groups = _groups(table, cosine)
-    return np.array([_mean(table[groups == group]) for group in np.unique(groups)], dtype=np.float32)
-
-
-def _collected(embeddings: Floats, means: Floats, likeness: Likeness) -> tuple[Floats, NDArray[np.intp]]:
-    """The means again, each of the faces nearest to it, and those faces' labels (-1: near to none)."""
-    for _ in range(REFINED):
-        alike = embeddings @ means.T
-        labels = np.where(alike.max(axis=1) >= likeness.same, alike.argmax(axis=1), -1)
-        belongs = coo_array((np.ones(len(labels), np.float32), (labels + 1, np.arange(len(labels)))))
-        sums = np.zeros_like(means)
-        sums[: belongs.shape[0] - 1] = (belongs.tocsr() @ embeddings)[1:]
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        means = np.where(lengths > 0, sums / np.maximum(lengths, 1e-9), means)
-    return means, labels
 
 
 def _nobody_stands_out(faces: FaceTable, photos: int, open_: NDArray[np.bool_]) -> Subject:
@@ -344,7 +204,7 @@ def _loosely(
     groups = np.unique(labels[labels >= 0])
     if not len(groups):
         return labels
-    means = np.array([_mean(faces.embeddings[labels == group]) for group in groups])
+    means = mean_faces(faces.embeddings, labels)[groups]
     alike = faces.embeddings @ means.T
     perhaps = (labels < 0) & (alike.max(axis=1) >= likeness.maybe) & ~denied
     return np.where(perhaps, groups[alike.argmax(axis=1)], labels)
@@ -378,10 +238,9 @@ def _against(
     likeness: Likeness,
 ) -> Floats:
     """(faces,): the cosine to the nearest of the other people: other groups, and those the user denied."""
-    means = [_mean(faces.embeddings[labels == label]) for label in np.unique(labels[labels >= 0])]
+    means = mean_faces(faces.embeddings, labels)[np.unique(labels[labels >= 0])]
     # A group this near to the subject is more of them, not a rival, unless the user said so.
-    means = [mean for mean in means if float(mean @ centre) < likeness.merged]
-    rivals = np.array([*means, *others], dtype=np.float32)
+    rivals = np.array([*means[means @ centre < likeness.merged], *others], dtype=np.float32)
     if not len(rivals):
         return np.full(len(faces.embeddings), -1, dtype=np.float32)
     result: Floats = (faces.embeddings @ rivals.T).max(axis=1)
@@ -407,10 +266,3 @@ def _per_photo(
     cosine[faces.photo[order[theirs[order]]]] = own[order[theirs[order]]]
     doubt[face >= 0] = -1
     return Subject(face, doubt, cosine, found)
-
-
-def _mean(embeddings: Floats) -> Floats:
-    """The unit vector of their mean."""
-    mean: Floats = embeddings.sum(axis=0)
-    result: Floats = mean / max(float(np.linalg.norm(mean)), 1e-9)
-    return result

@@ -22,7 +22,7 @@ from lora_builder.caption.records import USER
 from lora_builder.errors import BadInput, BadSettings, LoraBuilderError
 from lora_builder.export.layouts import LAYOUTS
 from lora_builder.files import writing_to
-from lora_builder.identity import FaceAt
+from lora_builder.grouping import FaceAt
 from lora_builder.jobs import FINISHED, Jobs
 from lora_builder.records import Box, Event, Measurement, Override, Stage
 from lora_builder.settings import Settings, load

@@ -9,7 +9,7 @@ import gradio as gr
 
 from lora_builder.advice import doubts
 from lora_builder.explain import printable
-from lora_builder.identity import FaceAt
+from lora_builder.grouping import FaceAt
 from lora_builder.records import Measurement
 from lora_builder.ui.bench import Bench
 from lora_builder.ui.desk import face_name
