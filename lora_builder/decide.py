@@ -30,7 +30,7 @@ TURNED = 50.0
 ALONE = (
     *("about", "undecided", "turned_faces", "back_views", "several_people"),
     *("min_brightness", "max_brightness", "dim_brightness", "min_face_sharpness", "soft_face_sharpness"),
-    *("sizes", "max_upscale", "small_photos"),
+    *("sizes", "max_upscale", "small_photos", "min_side"),
 )
 """The settings that decide what can be told of a photo by itself."""
 
@@ -130,7 +130,8 @@ def _first_look(
         if len(evidence.firsts) >= REMEMBERED:
             evidence.firsts.clear()
         likeness = calibration.similarity(subject.cosine)
-        crops = evidence.crops.setdefault((settings.sizes, settings.max_upscale, settings.small_photos), {})
+        sizes = (settings.sizes, settings.max_upscale, settings.small_photos, settings.min_side)
+        crops = evidence.crops.setdefault(sizes, {})
         state = evidence.firsts[key] = FirstLook()
         for row, photo in enumerate(evidence.photos):
             own = overrides.get(photo.sha256, _NO_OVERRIDE)
@@ -153,10 +154,11 @@ def _sort_in(
     face = int(subject.face[row]) if subject.face[row] >= 0 else None
     doubt = int(subject.doubt[row]) if subject.doubt[row] >= 0 else None
     undecided = doubt is not None and settings.about == "person"
-    if undecided and doubt is not None and _kept_in_doubt(measurement, doubt, settings):
+    # Who keeps such a photo says that it is them; who leaves it out has answered as well.
+    if undecided and doubt is not None and (told.keep or _kept_in_doubt(measurement, doubt, settings)):
         face = doubt
     scores = _scores(measurement, face, likeness)
-    if undecided:
+    if undecided and told.keep is None:
         scores["undecided"] = 1.0
     verdict = Verdict(photo, Reason.KEPT, subject=face, scores=scores)
     if told.keep is not None:

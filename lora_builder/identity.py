@@ -138,8 +138,9 @@ def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) 
     """Who the project is about, in this order of authority.
 
     Faces marked by the user are what they say. References, and groups that hold a marked face, name
-    the subject. Else it is the person in most photos; between equals the one who is more often alone,
-    then the one with the larger faces. The mean face of whoever it is collects the faces near it.
+    the subject; where there are no groups, a marked face does. Else it is the person in most photos;
+    between equals the one who is more often alone, then the one with the larger faces. The mean face of
+    whoever it is collects the faces near it.
     """
     if not len(faces.embeddings):
         nobody = np.full(photos, -1, dtype=np.intp)
@@ -154,7 +155,7 @@ def find_subject(faces: FaceTable, photos: int, likeness: Likeness, told: Told) 
             return _nobody_stands_out(faces, photos, ~denied)
     anchors = np.array([*told.references, *faces.embeddings[marked]], dtype=np.float32)
     found: tuple[int, ...] = ()
-    if told.references or (labels[marked] >= 0).any():
+    if told.references or (labels[marked] >= 0).any() or (marked.any() and (labels < 0).all()):
         chosen = np.isin(labels, labels[marked & (labels >= 0)]) | marked
         centre = mean_face(anchors) if told.references else mean_face(faces.embeddings[chosen])
     else:

@@ -213,6 +213,40 @@ def test_where_nobody_stands_out_nobody_is_guessed() -> None:
     assert [name for name, verdict in told.items() if verdict.kept] == ["d"]
 
 
+def test_a_marked_face_is_the_subject_where_nobody_recurs() -> None:
+    """Five photos of five people: the marked one alone is kept, not the largest face beside it."""
+    sides = [400, 300, 300, 300, 300]
+    looks = {
+        f"{i:x}": measurement(f"{i:x}", face(i, box=Box(300, 300, side, side * 1.25)))
+        for i, side in enumerate(sides, 1)
+    }
+    assert [name for name, verdict in judge(looks).items() if verdict.kept] == ["a"]
+    told = judge(looks, overrides={"3": Override().marked(0, True)})
+    assert [name for name, verdict in told.items() if verdict.kept] == ["c"]
+
+
+def test_keeping_an_undecided_photo_answers_it() -> None:
+    """Its face is then the subject's, so that the crop is of them; left out it is no longer asked about."""
+    looks = {f"{i:x}": measurement(f"{i:x}", face(i)) for i in range(1, 11)}
+    told = judge(looks, overrides={"2": Override(keep=True), "3": Override(keep=False)})
+    assert (told["b"].kept, told["b"].subject) == (True, 0)
+    assert not any("undecided" in told[name].scores for name in "bc")
+
+
+def test_the_smallest_side_is_asked_anew() -> None:
+    """Moving `min_side` over the same evidence judges the crops again."""
+    pair = (face(1, box=Box(500, 500, 300, 380)), face(2, box=Box(1000, 500, 300, 380)))
+    looks = {f"{i:x}": measurement(f"{i:x}", *pair, size=(1600, 1600), scene=i) for i in range(1, 4)}
+    photos = list(judge(looks).values())
+    evidence = gather([verdict.photo for verdict in photos], looks)
+    reasons = {}
+    for side in (1024, 320, 1024):
+        settings = DEFAULTS.model_copy(update={"small_photos": "keep", "min_side": side})
+        verdicts = decide([v.photo for v in photos], looks, settings, CALIBRATION, evidence=evidence)
+        reasons.setdefault(side, set()).update(v.reason for v in verdicts)
+    assert reasons[1024] != reasons[320]
+
+
 def test_the_people_found_are_there_to_choose_from() -> None:
     """Those in most photos first, each with a cover face; the subject is marked as such."""
     looks = several(5) | {f"{i:x}": measurement(f"{i:x}", face(2, take=i)) for i in (10, 11, 12)}
