@@ -11,8 +11,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from lora_builder import measure
-from lora_builder.decide import Evidence, decide, gather
+from lora_builder.decide import Evidence, decide, gather, subject_of
+from lora_builder.grouping import FaceAt
 from lora_builder.identity import Person, people_found
 from lora_builder.models import calibration
 from lora_builder.records import Floats, Look, Override, Photo, Rejected, Verdict
@@ -59,6 +62,20 @@ class Bench:
         return people_found(
             self.looks, settings, calibration(settings), overrides, self.references, self.others
         )
+
+    def subject_faces(self, settings: Settings, overrides: Mapping[str, Override]) -> set[FaceAt]:
+        """The faces that are surely the subject's."""
+        with self._turn:
+            subject = subject_of(
+                self.evidence, settings, calibration(settings), overrides, self.references, self.others
+            )
+        shas = self.evidence.faces.shas
+        return {FaceAt(shas[row], int(face)) for row, face in enumerate(subject.face) if face >= 0}
+
+    def largest_faces(self, most: int) -> tuple[FaceAt, ...]:
+        """The `most` largest faces of all photos, largest first: who could be meant where nobody recurs."""
+        faces = self.evidence.faces
+        return tuple(faces.at(row) for row in np.argsort(-faces.areas, kind="stable")[:most])
 
 
 class Benches:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from lora_builder.advice import advice, coverage_of, facts_of
 from lora_builder.explain import detail, printable, title
 from lora_builder.records import Measurement, Override, Reason, Verdict
+from lora_builder.redundancy import Kind
 from lora_builder.settings import Settings
 from lora_builder.ui.bench import Bench
 from lora_builder.ui.texts import tr
@@ -19,9 +20,9 @@ from lora_builder.ui.texts import tr
 REASONS = tuple(reason.value for reason in Reason)
 """The reasons by the number that stands for them in a row."""
 
-Row: TypeAlias = tuple[int, int, int, int]
-"""Kept (1) or not, number of the reason, position of the photo it repeats or -1, and what the user
-said: -1 nothing, 0 drop, 1 keep, 2 prefer it over its copies."""
+Row: TypeAlias = tuple[int, int, int, int, int]
+"""Kept (1) or not, number of the reason, position of the photo it repeats or -1, what the user said (-1
+nothing, 0 drop, 1 keep, 2 prefer it over its copies), and whether only the user can tell (1) or not."""
 
 REMEMBERED = 64
 """Verdicts that pages may build on; a page whose own are forgotten gets all of them again."""
@@ -63,8 +64,13 @@ def rows_of(bench: Bench, verdicts: Sequence[Verdict], overrides: Mapping[str, O
         own = overrides.get(verdict.photo.sha256, nothing)
         said = 2 if own.prefer else -1 if own.keep is None else int(own.keep)
         other = place.get(verdict.because_of, -1) if verdict.because_of else -1
-        rows.append((int(verdict.kept), number[verdict.reason], other, said))
+        rows.append((int(verdict.kept), number[verdict.reason], other, said, int(to_decide(verdict))))
     return rows
+
+
+def to_decide(verdict: Verdict) -> bool:
+    """Whether the photo may be the subject's or not, and nothing else is said about it."""
+    return verdict.scores.get("undecided") == 1 and verdict.reason in (Reason.KEPT, Reason.OTHER_PERSON)
 
 
 def panel(bench: Bench, verdicts: Sequence[Verdict], language: str) -> dict[str, Any]:
@@ -144,23 +150,30 @@ SLIDERS: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = (
         (("min_face_sharpness", 0.01), ("min_brightness", 0.01), ("max_brightness", 0.01)),
     ),
     ("number", (("target_count", 1),)),
+    ("size", (("min_side", 8),)),
 )
 """Groups of sliders, each a setting and its step; the ranges are those of `Settings`."""
 
-TOPS: Mapping[str, float] = {"min_face_sharpness": 2.0, "target_count": 200, "keep_per_cluster": 10}
+TOPS: Mapping[str, float] = {
+    "min_face_sharpness": 2.0, "target_count": 200, "keep_per_cluster": 10, "min_side": 1024
+}  # fmt: skip
 """Ends of sliders whose setting has no limit of its own, or one too far away to be of use."""
 
 FRAMINGS = ("face", "bust", "body", "back")
 """What a quota can be of: sliders `quota_NAME`, together the setting `quotas`."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
+    "about": ("person", "anything"),
     "undecided": ("drop", "keep"),
     "turned_faces": ("drop", "keep"),
     "several_people": ("drop", "keep"),
     "back_views": ("drop", "keep"),
     "small_photos": ("drop", "keep"),
 }
-"""Settings of choosing with few values."""
+"""Settings of choosing with few values; `small_photos` stands with the sizes, the others with the people."""
+
+KINDS = tuple(kind.value for kind in Kind)
+"""What can be ticked in the setting `duplicates`."""
 
 
 def controls(settings: Settings, language: str) -> list[dict[str, Any]]:
@@ -182,22 +195,37 @@ def controls(settings: Settings, language: str) -> list[dict[str, Any]]:
                     "default": Settings.model_fields[name].default,
                 }
             )
-        if group == "number":
+        if group == "repeats":
+            rows.insert(0, _kinds(settings, language))
+        elif group == "number":
             rows += [_quota(name, share, language) for name, share in _quotas(settings).items()]
+        elif group == "size":
+            rows.insert(0, _choice("small_photos", settings, language))
         groups.append({"title": tr(f"set_{group}", language), "rows": rows})
-    choices = [
-        {
-            "name": name,
-            "label": tr(f"set_{name}", language),
-            "info": tr(f"set_{name}_info", language),
-            "options": [[value, tr(f"set_{value}", language)] for value in values],
-            "value": getattr(settings, name),
-            "default": Settings.model_fields[name].default,
-        }
-        for name, values in CHOICES.items()
-        if getattr(settings, name) in values
-    ]
+    choices = [_choice(name, settings, language) for name in CHOICES if name != "small_photos"]
     return [*groups, {"title": tr("set_people", language), "rows": choices}]
+
+
+def _choice(name: str, settings: Settings, language: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": tr(f"set_{name}", language),
+        "info": tr(f"set_{name}_info", language),
+        "options": [[value, tr(f"set_{value}", language)] for value in CHOICES[name]],
+        "value": getattr(settings, name),
+        "default": Settings.model_fields[name].default,
+    }
+
+
+def _kinds(settings: Settings, language: str) -> dict[str, Any]:
+    return {
+        "name": "duplicates",
+        "label": tr("set_duplicates", language),
+        "info": tr("set_duplicates_info", language),
+        "checks": [[kind, tr(f"set_kind_{kind}", language)] for kind in KINDS],
+        "value": list(settings.duplicates),
+        "default": list(Settings.model_fields["duplicates"].default),
+    }
 
 
 def _range(name: str) -> tuple[float, float]:
@@ -238,12 +266,14 @@ def tuned(changes: Any, settings: Settings) -> dict[str, Any]:
     for name, value in changes.items():
         if value in CHOICES.get(name, ()):
             good[name] = value
+        elif name == "duplicates" and isinstance(value, list):
+            good[name] = tuple(kind for kind in KINDS if kind in value)
         elif not isinstance(value, int | float) or not math.isfinite(value):
             continue
         elif name in sliders:
             low, high = _range(name)
             inside = min(max(value, low), TOPS.get(name, high))
-            good[name] = round(inside) if sliders[name] == 1 else inside
+            good[name] = round(inside) if sliders[name] >= 1 else inside
         elif name.removeprefix("quota_") in quotas:
             quotas[name.removeprefix("quota_")] = min(max(round(value), 0), 100)
             good["quotas"] = tuple(f"{framing}={share}" for framing, share in quotas.items() if share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,28 @@ def made_project(
     steps = ("photos", "people")
     stamps = current_stamps(store, project, settings)
     store.notes.write(project.id, STAMPS, {step: stamps[step] for step in steps})
+    job = store.queue.add(project.id, [Stage.INGEST, Stage.MEASURE])
+    store.queue.change(job.id, state="done", ended_at=job.made_at)
+    return project
+
+
+def made_strangers(
+    store: Store, settings: Settings, owner: str, photos: int = 10, pictures: bool = False
+) -> Project:
+    """`photos` photos of as many people, the later ones nearer: nobody stands out."""
+    folder = settings.data_dir / "projects" / secrets.token_hex(12)
+    (folder / "input").mkdir(parents=True)
+    project = store.project(folder, "Strangers", folder / "input", owner)
+    listed, looks = [], {}
+    for number in range(photos):
+        sha256 = hashlib.sha256(f"{project.id} {number}".encode()).hexdigest()
+        listed.append(Photo(Source(f"{number}.jpg", folder / "input" / f"{number}.jpg"), sha256, 1000))
+        near = Box(600, 600, 300 + 20 * number, 400 + 20 * number)
+        looks[sha256] = measurement(sha256, face(number + 1, box=near), size=(2000, 3000), scene=number)
+        if pictures:
+            _picture(measure.preview_path(settings, sha256), number)
+    store.save_looks(measure.recipe(settings), looks)
+    store.save_photos(project.id, listed, [])
     job = store.queue.add(project.id, [Stage.INGEST, Stage.MEASURE])
     store.queue.change(job.id, state="done", ended_at=job.made_at)
     return project

@@ -13,7 +13,7 @@ from lora_builder.store import Store
 from lora_builder.ui.door import COOKIE, new_token
 
 from .conftest import Visitor
-from .made_project import made_project
+from .made_project import made_project, made_strangers
 
 pytestmark = pytest.mark.browser
 
@@ -83,4 +83,47 @@ def test_a_review_of_500_photos(reviewer: Visitor) -> None:
     page.wait_for_function(f"document.querySelector('.ldb-half.kept h2').innerText === 'Kept ({after[0]})'")
     assert name
     faults = [fault for fault in reviewer.faults if "404" not in fault]
+    assert faults == []
+
+
+def test_photos_that_only_the_user_can_tell(chromium: Any, address: str, app_data: Path) -> None:
+    """They are marked, the filter lists them, K and D answer them; People names the subject by one click."""
+    owner = new_token()
+    settings = load(data_dir=app_data)
+    with Store(settings.database) as store:
+        project = made_strangers(store, settings, owner)
+    someone = Visitor(chromium, address)
+    someone.context.add_cookies([{"name": COOKIE, "value": owner, "url": address}])
+    page = someone.page
+    page.goto(f"{address}/?project={project.id}&step=choose")
+    page.locator(".ldb-choose[data-ready]").wait_for()
+    undecided = page.locator(".ldb-tile.undecided")
+    assert undecided.count() == 10
+    assert undecided.first.locator(".badge").inner_text() == "To decide"
+    assert page.locator(".ldb-half.dropped .ldb-head").all_inner_texts() == ["To decide (10)"]
+    page.select_option("#ldb-filter", label="To decide (10)")
+    undecided.first.click()
+    page.keyboard.press("k")
+    page.wait_for_function("document.querySelectorAll('.ldb-tile').length === 9")
+    page.keyboard.press("d")
+    page.wait_for_function("document.querySelectorAll('.ldb-tile').length === 8")
+    assert counts(page) == (1, 9)
+    page.select_option("#ldb-filter", "-1")
+    page.click("#ldb-tune")
+    page.locator("#ldb-set-duplicates-take").uncheck()
+    page.locator("#ldb-set-duplicates-burst").uncheck()
+    page.locator("#ldb-set-undecided").select_option("keep")
+    page.wait_for_function("document.querySelector('.ldb-half.kept h2').innerText === 'Kept (9)'")
+    assert undecided.count() == 8
+    assert page.locator(".ldb-control .check input:checked").count() == 3
+
+    someone.go("people")
+    faces = page.locator(".ldb-person")
+    faces.first.wait_for()
+    assert faces.count() == 10
+    faces.nth(3).get_by_role("button", name="This is the subject").click()
+    page.locator(".ldb-person.subject").wait_for()
+    assert page.locator(".ldb-person.subject h3").all_inner_texts() == ["The subject · 6.jpg"]
+    faults = [fault for fault in someone.faults if "404" not in fault]
+    someone.context.close()
     assert faults == []

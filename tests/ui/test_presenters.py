@@ -108,6 +108,25 @@ def test_only_what_the_page_may_change_is_taken(settings: Settings) -> None:
     assert verdicts.tuned("nonsense", settings) == verdicts.tuned(None, settings) == {}
 
 
+def test_kinds_of_repeats_are_ticked(settings: Settings) -> None:
+    """Unknown kinds are left out and the known ones keep their order; nothing ticked is an answer too."""
+    sent = {"duplicates": ["take", "copy", "moon", 3, None]}
+    assert verdicts.tuned(sent, settings) == {"duplicates": ("copy", "take")}
+    assert verdicts.tuned({"duplicates": []}, settings) == {"duplicates": ()}
+    assert verdicts.tuned({"duplicates": "copy"}, settings) == {}
+    assert verdicts.tuned({"about": "anything", "min_side": 9}, settings) == {
+        "about": "anything",
+        "min_side": 64,
+    }
+
+
+def test_every_setting_that_decides_alone_can_be_changed(settings: Settings) -> None:
+    """Whoever uses the app reaches what the command line reaches."""
+    rows = [row["name"] for group in verdicts.controls(settings, "en") for row in group["rows"]]
+    assert len(rows) == len(set(rows))
+    assert {*verdicts.CHOICES, "duplicates", "min_side", "target_count", "quota_back"} <= set(rows)
+
+
 def test_quotas_are_one_setting(settings: Settings) -> None:
     """A quota's slider changes its framing and leaves the others."""
     two = settings.model_copy(update={"quotas": ("face=40", "body=25")})
@@ -123,6 +142,8 @@ def test_every_slider_has_its_meaning_and_its_place(settings: Settings, language
             assert control["label"] and control["info"]
             if "options" in control:
                 assert control["value"] in [value for value, _ in control["options"]]
+            elif "checks" in control:
+                assert set(control["value"]) <= {value for value, _ in control["checks"]}
             else:
                 assert control["min"] <= control["value"] <= control["max"]
 
@@ -130,8 +151,8 @@ def test_every_slider_has_its_meaning_and_its_place(settings: Settings, language
 def test_a_page_gets_only_what_changed() -> None:
     """The first answer holds all rows, the next only the difference to the page's own edition."""
     editions = verdicts.Editions()
-    first = editions.since(None, [(1, 0, -1, -1), (0, 2, 0, -1)])
+    first = editions.since(None, [(1, 0, -1, -1, 0), (0, 2, 0, -1, 0)])
     assert [row[0] for row in first["changed"]] == [0, 1]
-    second = editions.since(first["edition"], [(1, 0, -1, -1), (1, 0, -1, -1)])
-    assert second["changed"] == [[1, 1, 0, -1, -1]]
-    assert len(editions.since("forgotten", [(1, 0, -1, -1)])["changed"]) == 1
+    second = editions.since(first["edition"], [(1, 0, -1, -1, 0), (1, 0, -1, -1, 1)])
+    assert second["changed"] == [[1, 1, 0, -1, -1, 1]]
+    assert len(editions.since("forgotten", [(1, 0, -1, -1, 0)])["changed"]) == 1

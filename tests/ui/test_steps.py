@@ -23,7 +23,7 @@ from lora_builder.ui.steps.people import People
 from lora_builder.ui.steps.photos import Photos
 from lora_builder.ui.verdicts import Editions
 
-from .made_project import made_project
+from .made_project import made_project, made_strangers
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
         desk, owner = Desk(settings, store, jobs_of(store, settings), True), new_token()
         project = made_project(store, settings, owner, 60, pictures=False)
         yield View(desk, owner, project, "en", "people")
+
+
+@pytest.fixture
+def strangers(place: View) -> View:
+    """The same visitor looking at ten photos of ten people, the later ones nearer."""
+    desk = place.desk
+    return replace(place, project=made_strangers(desk.store, desk.settings, place.owner))
 
 
 def test_one_click_says_who_the_project_is_about(place: View) -> None:
@@ -72,6 +79,52 @@ def test_a_slider_on_its_way_keeps_nothing(place: View) -> None:
     assert kept["depth"][0] == depth + 1
     choose.undo(place, {})
     assert place.settings.min_brightness == Settings().min_brightness
+
+
+def undecided(rows: list[list[int]]) -> set[int]:
+    return {at for at, *row in rows if row[4]}
+
+
+def test_who_answers_an_undecided_photo_is_not_asked_again(strangers: View) -> None:
+    """All ten wait for a word; kept or left out by the user they no longer do, and automatic asks again."""
+    choose = Choose()
+    choose.editions = Editions()
+    assert undecided(choose.load(strangers, {})["changed"]) == set(range(10))
+    choose.decide(strangers, {"photos": [1], "keep": True})
+    choose.decide(strangers, {"photos": [2], "keep": False})
+    rows = choose.load(strangers, {})["changed"]
+    assert undecided(rows) == {0, *range(3, 10)}
+    assert [at for at, *row in rows if row[0]] == [1]
+    assert "Undecided" not in choose.story(strangers, {"photo": 2})["why"]
+    choose.decide(strangers, {"photos": [1, 2], "keep": None})
+    assert undecided(choose.load(strangers, {})["changed"]) == set(range(10))
+
+
+def test_kinds_of_repeats_are_judged_live(place: View) -> None:
+    """Without a tick at any kind no photo is left out as a repeat; the tick is kept and undone."""
+    choose = Choose()
+    choose.editions = Editions()
+    first = choose.load(place, {})
+    assert any(row[3] >= 0 for row in first["changed"])
+    sent = {"settings": {"duplicates": []}}
+    assert not any(row[3] >= 0 for row in choose.regroup(place, sent)["changed"])
+    choose.tune(place, sent)
+    assert place.settings.duplicates == ()
+    choose.undo(place, {})
+    assert place.settings.duplicates == Settings().duplicates
+
+
+def test_where_nobody_appears_twice_the_faces_are_shown(strangers: View) -> None:
+    """Ten people once each: all their faces, the largest first; one click names the subject alone."""
+    people = People()
+    found = people.load(strangers, {})
+    assert (found["people"], found["chosen"]) == ([], "unsure")
+    assert [face["name"] for face in found["alone"]] == [f"{n}.jpg" for n in range(9, -1, -1)]
+    assert not any(face["subject"] for face in found["alone"])
+    marked = people.mark(strangers, {"at": found["alone"][4]["at"], "mark": True})
+    assert marked["chosen"] == "named"
+    assert [face["name"] for face in marked["alone"] if face["subject"]] == ["5.jpg"]
+    assert people.undo(strangers, {})["chosen"] == "unsure"
 
 
 def test_questions_at_once_are_answered_one_by_one(place: View) -> None:

@@ -2,8 +2,10 @@
 const host = element.querySelector('.ldb-choose');
 const RULES = { kept: 0, exact_duplicate: 1, near_duplicate: 2, same_shot: 3 };
 
+const TO_DECIDE = -2; // In the filter, beside the numbers of the reasons and -1 for all.
+
 let photos = []; // [name, sha256, thumbnail]
-let rows = []; // [kept, reason, because, said]
+let rows = []; // [kept, reason, because, said, to decide]
 let edition = null;
 let settings = {}; // moved and not kept yet
 let focus = null;
@@ -36,15 +38,22 @@ const repeatsOf = () => {
   return found;
 };
 
+// Left out for want of a word is not left out for somebody else's face.
+const classOf = (row) => (row[4] ? TO_DECIDE : row[1]);
+const titleOf = (kind) => (kind === TO_DECIDE ? say('choose_to_decide') : props.value.reasons[kind]);
+
 const sections = () => {
   const repeats = repeatsOf();
   const kept = [];
   const dropped = new Map();
+  const keptCount = rows.filter((row) => row[0]).length;
   rows.forEach((row, id) => {
+    if (only === TO_DECIDE && !row[4]) return;
     if (row[0]) kept.push(id);
-    else if (only < 0 || row[1] === only) {
-      if (!dropped.has(row[1])) dropped.set(row[1], []);
-      dropped.get(row[1]).push(id);
+    else if (only < 0 || classOf(row) === only) {
+      const kind = classOf(row);
+      if (!dropped.has(kind)) dropped.set(kind, []);
+      dropped.get(kind).push(id);
     }
   });
   if (mode === 'groups') {
@@ -55,17 +64,17 @@ const sections = () => {
       if (others) { groups.push({ key: `g${id}`, title: say('choose_group', { name: photos[id][0] }), items: [id, ...others] }); others.forEach((other) => grouped.add(other)); grouped.add(id); }
     }
     const single = kept.filter((id) => !grouped.has(id));
-    const rest = [...dropped.entries()].map(([reason, ids]) => ({ key: `r${reason}`, title: `${props.value.reasons[reason]} (${ids.filter((id) => !grouped.has(id)).length})`, items: ids.filter((id) => !grouped.has(id)) }));
-    return { kept: [...groups, { key: 'single', title: `${say('choose_kept')} (${single.length})`, items: single }], dropped: rest, keptCount: kept.length };
+    const rest = [...dropped.entries()].map(([reason, ids]) => ({ key: `r${reason}`, title: `${titleOf(reason)} (${ids.filter((id) => !grouped.has(id)).length})`, items: ids.filter((id) => !grouped.has(id)) }));
+    return { kept: [...groups, { key: 'single', title: `${say('choose_kept')} (${single.length})`, items: single }], dropped: rest, keptCount };
   }
   // Repeats of one photo lie together, in the order of the photos they repeat.
   const order = (a, b) => (rows[a][2] - rows[b][2]) || (a - b);
   return {
     kept: [{ key: 'kept', title: '', items: kept }],
     dropped: [...dropped.entries()].sort((a, b) => a[0] - b[0]).map(([reason, ids]) => ({
-      key: `r${reason}`, title: `${props.value.reasons[reason]} (${ids.length})`, items: ids.sort(order),
+      key: `r${reason}`, title: `${titleOf(reason)} (${ids.length})`, items: ids.sort(order),
     })),
-    keptCount: kept.length,
+    keptCount,
   };
 };
 
@@ -82,18 +91,18 @@ const draw = (id) => {
 
 let counts = new Map();
 const update = (tile, id) => {
-  const [kept, reason, because, said] = rows[id];
+  const [kept, reason, because, said, open] = rows[id];
   const repeats = counts.get(id) || 0;
   const own = said >= 0;
   const related = focus !== null && focus !== id && (because === focus || (rows[focus] && rows[focus][2] === id));
-  const state = `ldb-tile ${kept ? 'kept' : 'dropped'}${own ? ' own' : ''}${repeats ? ' keeper' : ''}${id === focus ? ' focus' : ''}${selected.has(id) ? ' selected' : ''}${related ? ' related' : ''}`;
+  const state = `ldb-tile ${kept ? 'kept' : 'dropped'}${own ? ' own' : ''}${repeats ? ' keeper' : ''}${open ? ' undecided' : ''}${id === focus ? ' focus' : ''}${selected.has(id) ? ' selected' : ''}${related ? ' related' : ''}`;
   if (tile.className !== state) tile.className = state;
   tile.setAttribute('aria-selected', String(selected.has(id)));
-  const title = kept && !own ? (repeats ? say('choose_keeper', { n: repeats }) : '') : props.value.reasons[reason];
+  const title = open ? say('choose_to_decide') : kept && !own ? (repeats ? say('choose_keeper', { n: repeats }) : '') : props.value.reasons[reason];
   const badge = tile.querySelector('.badge');
   if (badge.textContent !== title) badge.textContent = title;
   const mark = tile.querySelector('.mark');
-  const sign = repeats ? `+${repeats}` : own ? '●' : '';
+  const sign = open ? '?' : repeats ? `+${repeats}` : own ? '●' : '';
   if (mark.textContent !== sign) mark.textContent = sign;
   tile.setAttribute('aria-label', `${photos[id][0]}, ${kept ? say('choose_kept') : say('choose_dropped')}${title ? `, ${title}` : ''}`);
 };
@@ -101,6 +110,9 @@ const update = (tile, id) => {
 const relayout = () => {
   const shown = sections();
   counts = new Map([...repeatsOf()].map(([id, others]) => [id, others.length]));
+  const filtered = only === TO_DECIDE;
+  ui.kept.options.empty = say(filtered ? 'choose_none_to_decide' : 'choose_none_kept');
+  ui.dropped.options.empty = say(filtered ? 'choose_none_to_decide' : 'choose_none_dropped');
   ui.kept.show(shown.kept);
   ui.dropped.show(shown.dropped);
   const left = rows.length - shown.keptCount;
@@ -108,8 +120,10 @@ const relayout = () => {
   ui.droppedTitle.textContent = `${say('choose_dropped')} (${left})`;
   ui.keptTab.textContent = ui.keptTitle.textContent;
   ui.droppedTab.textContent = ui.droppedTitle.textContent;
-  const reasons = [...new Set(rows.filter((row) => !row[0]).map((row) => row[1]))].sort((a, b) => a - b);
+  const reasons = [...new Set(rows.filter((row) => !row[0] && !row[4]).map((row) => row[1]))].sort((a, b) => a - b);
+  const open = rows.filter((row) => row[4]).length;
   ui.filter.replaceChildren(h('option', { value: -1 }, say('choose_all')),
+    open || filtered ? h('option', { value: TO_DECIDE, selected: filtered }, `${say('choose_to_decide')} (${open})`) : '',
     ...reasons.map((reason) => h('option', { value: reason, selected: reason === only }, props.value.reasons[reason])));
 };
 
@@ -197,7 +211,10 @@ const decide = async (keep, prefer = false) => {
   const next = order.slice(order.indexOf(chosen[chosen.length - 1]) + 1).find((id) => !gone.has(id)) ?? order.filter((id) => !gone.has(id)).pop();
   await change('decide', { photos: chosen, keep, prefer });
   selected.clear();
-  if (next !== undefined) setFocus(next);
+  // Of those to decide the other half may hold more; after the last one nothing is left to press a key on.
+  const after = next === undefined && only === TO_DECIDE ? [...ui.kept.order, ...ui.dropped.order][0] ?? null : next;
+  if (after === null) focus = null;
+  else if (after !== undefined) setFocus(after);
   bulk();
   trigger('changed', {});
   if (ui.zoom.open) zoom();
@@ -277,10 +294,23 @@ const choice = (control) => h('div', { class: 'ldb-control' },
   }, control.options.map(([value, label]) => h('option', { value, selected: value === control.value }, label))),
   h('p', { class: 'ldb-hint' }, control.info));
 
+const checks = (control) => h('div', { class: 'ldb-control', role: 'group', 'aria-labelledby': `ldb-name-${control.name}` },
+  h('span', { id: `ldb-name-${control.name}` }, control.label),
+  control.checks.map(([value, label]) => h('label', { class: 'check' }, h('input', {
+    type: 'checkbox', id: `ldb-set-${control.name}-${value}`, checked: control.value.includes(value),
+    // As ticked in the page: an answer may still be on its way.
+    onchange: (event) => {
+      const boxes = event.target.closest('.ldb-control').querySelectorAll('input');
+      settings[control.name] = control.checks.map(([kind]) => kind).filter((kind, at) => boxes[at].checked);
+      keepSettings();
+    },
+  }), label)),
+  h('p', { class: 'ldb-hint' }, control.info));
+
 const tune = (groups) => {
   const held = document.activeElement && ui.tune.contains(document.activeElement) ? document.activeElement.id : null;
   ui.tune.replaceChildren(...groups.map((group) => h('fieldset', {}, h('legend', {}, group.title),
-    group.rows.map((control) => (control.options ? choice(control) : slider(control))))),
+    group.rows.map((control) => (control.checks ? checks : control.options ? choice : slider)(control)))),
   h('button', {
     type: 'button', class: 'ldb-plain', onclick: () => {
       for (const group of groups) for (const control of group.rows) settings[control.name] = control.default;
@@ -297,6 +327,14 @@ const cover = (panel) => {
     ...panel.groups.map((group) => h('section', {}, h('h3', {}, group.name),
       group.rows.map(([label, count]) => h('div', { class: `ldb-cover${count ? '' : ' zero'}` }, h('span', {}, label),
         h('span', { class: 'track' }, h('span', { style: `width:${(100 * count) / most}%` })), h('span', { class: 'count' }, String(count)))))));
+};
+
+// On a phone one half is in sight: the one that holds something to decide.
+const turn = () => {
+  if ((narrow === 'kept' ? ui.kept : ui.dropped).order.length) return;
+  narrow = narrow === 'kept' ? 'dropped' : 'kept';
+  host.dataset.narrow = narrow;
+  ui[narrow].layout();
 };
 
 const openPanel = (name) => {
@@ -318,7 +356,7 @@ const build = () => {
   ui.droppedTab = button('', () => { narrow = 'dropped'; host.dataset.narrow = narrow; ui.dropped.layout(); });
   ui.undo = button(say('choose_undo'), () => step(false), { id: 'ldb-undo', disabled: true });
   ui.redo = button(say('choose_redo'), () => step(true), { id: 'ldb-redo', disabled: true });
-  ui.filter = h('select', { 'aria-label': say('choose_filter'), onchange: (event) => { only = Number(event.target.value); relayout(); } });
+  ui.filter = h('select', { 'aria-label': say('choose_filter'), id: 'ldb-filter', onchange: (event) => { only = Number(event.target.value); relayout(); if (only === TO_DECIDE) turn(); } });
   const views = ['side', 'groups'].map((name) => button(say(`choose_${name}`), () => {
     mode = name;
     views.forEach((view, i) => view.setAttribute('aria-pressed', String(['side', 'groups'][i] === mode)));

@@ -73,14 +73,23 @@ const person = (found, index) => h('li', { class: `ldb-person${found.subject ? '
     'aria-label': say('people_face', { name }), onclick: () => call('mark', { at: [sha, at], mark: mark === null ? false : null }),
   }, h('img', { src: picture, alt: '', loading: 'lazy' })))));
 
+// Where nobody appears twice, every face by itself.
+const alone = (face) => h('li', { class: `ldb-person${face.subject ? ' subject' : ''}` },
+  h('img', { src: face.picture, alt: '', loading: 'lazy' }),
+  h('div', {},
+    h('h3', { title: face.name }, face.subject ? `${say('people_subject')} · ` : '', face.name.slice(face.name.lastIndexOf('/') + 1)),
+    h('div', { class: 'buttons' },
+      h('button', { type: 'button', 'aria-pressed': String(face.mark === true), onclick: () => call('mark', { at: face.at, mark: face.mark === true ? null : true }) }, say('people_this')))));
+
 const draw = (error) => {
   if (!state || !state.photos) { host.replaceChildren(h('p', { class: 'ldb-empty' }, error || say('people_empty'))); return; }
   host.replaceChildren(
     error ? h('p', { class: 'ldb-notice', role: 'alert' }, error) : '',
-    h('p', { class: 'ldb-hint' }, say(state.people.length ? 'people_intro' : 'people_none'), ' ', state.people.length ? say('people_faces') : '', ' ',
+    h('p', { class: 'ldb-hint' }, say(state.people.length ? 'people_intro' : `people_${state.chosen}`), ' ', state.people.length ? say('people_faces') : '', ' ',
       state.undo ? h('button', { type: 'button', onclick: () => call('undo') }, say('people_undo')) : null),
     ...state.doubts.map((line) => h('p', { class: 'ldb-notice' }, line)),
-    h('ul', { class: 'ldb-who' }, state.people.map(person)),
+    state.people.length || !state.alone.length ? '' : h('h2', { class: 'ldb-h2' }, say('people_found')),
+    h('ul', { class: 'ldb-who' }, state.people.length ? state.people.map(person) : state.alone.map(alone)),
     h('div', { class: 'ldb-two' }, histogram(), h('div', {}, references(true), references(false))));
 };
 

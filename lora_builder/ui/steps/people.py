@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import gradio as gr
 from lora_builder.advice import doubts
 from lora_builder.explain import printable
 from lora_builder.grouping import FaceAt
-from lora_builder.records import Measurement
+from lora_builder.records import Measurement, Override
 from lora_builder.ui.bench import Bench
 from lora_builder.ui.desk import face_name
 from lora_builder.ui.intake import Upload
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_PEOPLE, MOST_FACES = 24, 14
 """Shown: people in most photos, and of each the most typical faces."""
+
+MOST_ALONE = 12
+"""Faces shown, the largest first, where nobody appears more than once."""
 
 BINS = 40
 """Bars of the histogram, from 0 to 1."""
@@ -85,6 +89,7 @@ class People:
         alike = [v.scores["subject_similarity"] for v in verdicts if "subject_similarity" in v.scores]
         return {
             "people": people,
+            **({} if found else self._alone(view, bench, overrides)),
             "doubts": doubts([person.photos for person in found], view.language),
             "photos": len(bench.photos),
             "bins": [sum(int(min(value, 0.9999) * BINS) == b for value in alike) for b in range(BINS)],
@@ -130,6 +135,24 @@ class People:
         view.desk.undo(view.theirs)
         return self.load(view, data)
 
+    def _alone(self, view: View, bench: Bench, overrides: Mapping[str, Override]) -> dict[str, Any]:
+        """`alone`: single faces to name the subject by; `chosen`: how the subject was chosen among them."""
+        theirs = bench.subject_faces(view.settings, overrides)
+        names = {photo.sha256: photo.source.name for photo in bench.photos}
+        faces = [
+            {
+                "at": list(face),
+                "picture": self._face(view, bench, face),
+                "name": printable(names.get(face.sha256, "")),
+                "subject": face in theirs,
+                "mark": _mark(overrides, face),
+            }
+            for face in bench.largest_faces(MOST_ALONE)
+        ]
+        named = bool(bench.references) or any(mark for o in overrides.values() for mark in o.faces.values())
+        chosen = "named" if named else "largest" if theirs else "unsure" if faces else "no_faces"
+        return {"alone": faces, "chosen": chosen}
+
     def _face(self, view: View, bench: Bench, face: FaceAt) -> str:
         look = bench.looks[face.sha256]
         if not isinstance(look, Measurement):
@@ -138,6 +161,6 @@ class People:
         return view.desk.signer.address("face", name, view.owner)
 
 
-def _mark(overrides: Any, face: FaceAt) -> bool | None:
+def _mark(overrides: Mapping[str, Override], face: FaceAt) -> bool | None:
     override = overrides.get(face.sha256)
     return override.faces.get(face.face) if override else None

@@ -13,10 +13,24 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "The project is about one person. Say who, if it was guessed wrong.",
         "一个项目只关于一个人。如果判断有误，请指出是谁。",
     ),
-    "people_none": (
-        "Nobody appears twice: the largest face is taken. Add a reference photo to be sure.",
-        "没有人出现两次：将采用最大的脸。添加参考照片更可靠。",
+    "people_largest": (
+        "Nobody appears twice, so the largest face is taken. Say who it is if it is another one, or add a "
+        "reference photo.",
+        "没有人出现两次，因此采用最大的脸。如果主角是其他人，请指出，或添加参考照片。",
     ),
+    "people_unsure": (
+        "Nobody stands out, so nothing is guessed. Say who the project is about, or add a reference photo.",
+        "没有明显的主角，因此不作猜测。请指出项目是关于谁的，或添加参考照片。",
+    ),
+    "people_named": (
+        "Nobody appears twice. The project is about the person you named.",
+        "没有人出现两次。项目以您指定的人物为主角。",
+    ),
+    "people_no_faces": (
+        "No face was found in the photos. Add a reference photo once there are some.",
+        "照片中没有找到人脸。有人脸的照片加入后，可以添加参考照片。",
+    ),
+    "people_found": ("Faces found, the largest first", "找到的脸（从大到小）"),
     "people_person": ("Person {n}", "人物 {n}"),
     "people_subject": ("The subject", "主角"),
     "people_photos": ("in {n} photos", "出现在 {n} 张照片中"),
