@@ -135,7 +135,7 @@ def endpoints_of(settings: Settings) -> dict[str, Endpoint]:
         name = preset.name if preset else "base"
         # The service's own key where the address is a known one; else the one key that goes with BASE_URL.
         key = _key_of(name, preset.key_name if preset else "", settings)
-        if not key.get_secret_value():
+        if not key.get_secret_value() and name not in settings.endpoint_keys:
             key = settings.modelscope_token
         found[name] = endpoint(name, settings.base_url, settings, key)
     for entry in settings.endpoints:
@@ -209,9 +209,9 @@ def _model(name: str, at: Endpoint, limits: Sequence[str]) -> Model:
 
 
 def _key_of(name: str, variable: str, settings: Settings) -> SecretStr:
-    """The session's key for the endpoint, else the environment's under the endpoint's own name."""
+    """The session's key for the endpoint, an empty one too; else the environment's under its own name."""
     known = settings.endpoint_keys.get(name)
-    if known is not None and known.get_secret_value():
+    if known is not None:
         return known
     if variable == "MODELSCOPE_TOKEN":
         return settings.modelscope_token

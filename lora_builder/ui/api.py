@@ -69,13 +69,13 @@ class Api:
             except LoraBuilderError:
                 self.desk.delete(project)
                 raise
-            return {"project": project.id, "job": self.desk.run(project)}
+            return {"project": project.id, "job": self.desk.run(project, ordered=True)}
 
         return _told(make)
 
     def run(self, token: str, project: str, step: str = "") -> dict[str, Any]:
         """Runs everything again, or one step: photos, people, choose, crop, caption, export."""
-        return _told(lambda: {"job": self.desk.run(self._mine(token, project), _step(step))})
+        return _told(lambda: {"job": self.desk.run(self._mine(token, project), _step(step), ordered=True)})
 
     def status(self, token: str, project: str) -> dict[str, Any]:
         """How far the project's run is, how it ended, and which steps are out of date."""

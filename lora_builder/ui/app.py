@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import signal
@@ -19,6 +20,7 @@ from lora_builder.ui import door, fence, operations
 from lora_builder.ui.api import Api
 from lora_builder.ui.desk import Desk, settings_of, stamped_run
 from lora_builder.ui.janitor import Janitor
+from lora_builder.ui.outward import Keys, applied
 from lora_builder.ui.shell import Shell
 from lora_builder.ui.static import FOLDER
 from lora_builder.ui.texts import tr
@@ -43,7 +45,8 @@ def launch(settings: Settings) -> None:
     if settings.share:
         print(tr("share_warning", "en"), flush=True)
     with Store(settings.database) as store:
-        desk = Desk(settings, store, jobs_of(store, settings), local)
+        keys = Keys()
+        desk = Desk(settings, store, jobs_of(store, settings, keys, local), local, keys=keys)
         janitor = Janitor(desk)
         try:
             desk.intake.tidy()
@@ -76,13 +79,16 @@ def launch(settings: Settings) -> None:
             desk.jobs.close()
 
 
-def jobs_of(store: Store, settings: Settings) -> Jobs:
-    """The queue of the app's runs."""
+def jobs_of(store: Store, settings: Settings, keys: Keys | None = None, local: bool = False) -> Jobs:
+    """The queue of the app's runs; `keys` are those of the desk, `local` as there."""
 
     def of_project(project: Project) -> Settings:
         return settings_of(settings, store, project)
 
-    return Jobs(store, of_project, stamped_run)
+    def sending(project: Project, own: Settings) -> Settings:
+        return applied(store, project, own, keys or Keys(), local)
+
+    return Jobs(store, of_project, functools.partial(stamped_run, sending=sending))
 
 
 def hosted(settings: Settings) -> Settings:

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,19 @@ from lora_builder.records import Box, Event, Measurement, Override, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS, USED
+from lora_builder.ui import outward
 from lora_builder.ui.bench import Bench, Benches
 from lora_builder.ui.door import Signer
 from lora_builder.ui.intake import Intake, Upload
+from lora_builder.ui.outward import Keys
 from lora_builder.ui.stamps import MACHINE, OUTWARD, READ_FROM, STAGES_OF, fingerprints, marks
 from lora_builder.ui.steps import STEPS
 from lora_builder.ui.texts import tr
 
 FALLBACK_NAME = "dataset"
+
+AGREED = "agreed"
+"""Kind of the note that says to which of the machine's own endpoints pictures may go (`hosts`)."""
 
 TOUCH_S = 300.0
 """Seconds after which the use of a project is noted again."""
@@ -71,6 +76,7 @@ class Desk:
     local: bool
     signer: Signer = field(default_factory=Signer)
     benches: Benches = field(default_factory=Benches)
+    keys: Keys = field(default_factory=Keys)
     _known: dict[str, Settings] = field(default_factory=dict, repr=False)
     _used: dict[str, float] = field(default_factory=dict, repr=False)
 
@@ -139,11 +145,14 @@ class Desk:
 
     # Runs
 
-    def run(self, project: Project, step: str | None = None) -> str:
+    def run(self, project: Project, step: str | None = None, *, ordered: bool = False) -> str:
         """Starts everything, or one step again with what it needs of the steps before.
 
-        Raises BadInput where the visitor has as many jobs as `visitor_jobs` allows.
+        `ordered`: by a program, which nobody can ask whether pictures may go to the machine's own
+        endpoint. Raises BadInput where the visitor has as many jobs as `visitor_jobs` allows, and
+        LoraBuilderError where pictures would be sent to a host that the visitor has not agreed to.
         """
+        self.may_run(project, step, ordered=ordered)
         most = self.settings.visitor_jobs
         others = [p for p in self.all_mine(project.owner) if p.id != project.id] if most else []
         if most and sum(self.busy(other) for other in others) >= most:
@@ -151,6 +160,15 @@ class Desk:
         if step is None:
             return self.jobs.start(project)
         return self.jobs.start(project, STAGES_OF[step], ALONE)
+
+    def may_run(self, project: Project, step: str | None, *, ordered: bool = False) -> None:
+        """Raises LoraBuilderError where the run would send pictures and the visitor has not agreed."""
+        if step not in outward.SENDING and not (step == "crop" and self.settings.focus_model):
+            return
+        settings = self.settings_of(project)
+        known = self.store.notes.read(project.id, AGREED).get("hosts", "")
+        agreed = outward.machine_hosts(settings) if ordered else known
+        outward.insist(self.store, project, settings, self.keys, self.local, agreed)
 
     def where_to_go_on(self, project: Project) -> str:
         """The step that a visitor who opens the project wants to see."""
@@ -384,14 +402,20 @@ def stamped_run(
     *,
     stages: Collection[Stage],
     cancelled: Any,
+    sending: Callable[[Project, Settings], Settings] = lambda project, settings: settings,
 ) -> Iterator[Event]:
-    """`pipeline.run`, which also notes what each finished step was made of."""
+    """`pipeline.run`, which also notes what each finished step was made of.
+
+    `sending` gives the settings of a run that may caption: no stamp sees those, nor does any file.
+    """
     if store.notes.read(project.id, "photos").get("finished"):
         first = [stage for stage in stages if stage in (Stage.INGEST, Stage.MEASURE)]
         if first:
             yield from pipeline.run(store, project, settings, stages=first, cancelled=cancelled)
         _keep_whole(store, project, settings)
     now = current_stamps(store, project, settings)
+    if Stage.CAPTION in stages or Stage.PACK in stages:
+        settings = sending(project, settings)
     seen: list[Stage] = []
     for event in pipeline.run(store, project, settings, stages=stages, cancelled=cancelled):
         if event.stage not in seen:
@@ -421,7 +445,9 @@ def current_stamps(store: Store, project: Project, settings: Settings) -> dict[s
     written = {sha: " ".join(o.caption.split()) for sha, o in overrides.items() if o.caption}
     captions = store.captions.all(project.id)
     written |= {item: entry.text for item, entry in captions.items() if entry.author == USER}
+    chosen = outward.read(store, project)
     more = {
+        "caption": [chosen.url, chosen.models, chosen.fallback] if chosen else None,
         "crop": repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id))),
         "export": sorted(written.items()),
     }

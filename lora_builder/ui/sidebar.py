@@ -60,6 +60,7 @@ class Sidebar:
         elif what == "forget":
             for owned in desk.all_mine(view.owner):
                 desk.delete(owned)
+            desk.keys.forget(view.owner)
             here, step = None, STEPS[0]
         elif project is not None:
             here, step = self._act_on(view, project, str(what), str(data.get("name", "")))

@@ -44,7 +44,7 @@ _STEP_OF: Mapping[str, tuple[str, ...]] = {
     "photos": ("analysis_", "face_model", "body_model", "background"),
     "people": ("subject_", "references", "not_references"),
     "crop": ("image_format", "jpeg_quality", "focus_", "crop_", "mask", "recipe", "extra_crops"),
-    "caption": ("trigger", "class_word", "caption_", "tag_"),
+    "caption": ("trigger", "class_word", "caption_", "tag_", "failed_captions", "describe", "one_request"),
     "export": ("base_model", "export_", "layout", "push_", "regularisation", "licence", "consent"),
 }
 """Beginnings of the names of each step's settings; what is in none belongs to choosing."""

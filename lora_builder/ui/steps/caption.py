@@ -13,6 +13,7 @@ from lora_builder.ui.editors.captions import Answer
 from lora_builder.ui.editors.sent import LONGEST, names_of, text_of
 from lora_builder.ui.static import read, script
 from lora_builder.ui.steps import Updates, View, place
+from lora_builder.ui.steps.endpoints import Endpoints
 from lora_builder.ui.texts import tr, words_for
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ class Caption:
 
     def __init__(self) -> None:
         self.visits = itertools.count()
+        self.endpoints = Endpoints()
 
     def build(self, shell: Shell) -> None:
         self.shell = shell
+        self.endpoints.build(shell)
         asked = (
             self.open_captions, self.audit_captions, self.save_captions, self.preview_change,
             self.apply_change, self.apply_cure, self.undo_change, self.lock_captions, self.history_of,
@@ -45,22 +48,25 @@ class Caption:
         )
 
     def outputs(self) -> list[Any]:
-        return [self.table]
+        return [self.table, *self.endpoints.outputs()]
 
     def words(self, language: str) -> Updates:
-        return {}
+        return self.endpoints.words(language)
 
     def show(self, view: View) -> Updates:
         # The visit makes the value another one, so that the script looks again at every visit.
         words = words_for("caption_", view.language) | words_for("edit_", view.language)
-        return {self.table: {**place(view), "words": words, "visit": next(self.visits)}}
+        table = {**place(view), "words": words, "visit": next(self.visits)}
+        return {self.table: table, **self.endpoints.show(view)}
 
     def wire(self, shell: Shell) -> None:
+        self.endpoints.wire(shell)
         shell.on(self.table.changed, lambda view: {}, [], [])
         shell.on(self.table.rewrite, self.rewrite, [], shell.everything(), detail=True)
 
     def rewrite(self, view: View, sent: dict[str, Any]) -> Updates:
         """Writes captions anew, by whoever writes them now."""
+        view.desk.may_run(view.theirs, "caption")  # before anything is forgotten
         if captions.forget(view, names_of(view, sent, "items")):
             view.desk.run(view.theirs, "caption")
         return self.shell.at(view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lora_builder.ui.texts import caption, choose, crop, export, people, photos, shell
+from lora_builder.ui.texts import caption, choose, crop, endpoints, export, people, photos, shell
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 """Codes of the languages, with their own names."""
@@ -16,6 +16,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     **choose.TEXTS,
     **crop.TEXTS,
     **caption.TEXTS,
+    **endpoints.TEXTS,
     **export.TEXTS,
 }
 

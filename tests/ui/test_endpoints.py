@@ -1,0 +1,157 @@
+"""A visitor's own vision model: whose key goes where, and that nothing goes before they agreed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from lora_builder.caption.endpoints import endpoints_of, models_of
+from lora_builder.caption.probe import probe
+from lora_builder.errors import BadInput, BadSettings
+from lora_builder.settings import Settings, load
+from lora_builder.store import Store
+from lora_builder.ui import outward
+from lora_builder.ui.app import jobs_of
+from lora_builder.ui.desk import AGREED, Desk
+from lora_builder.ui.door import new_token
+from lora_builder.ui.outward import Outside
+from lora_builder.ui.steps import View
+from tests.caption.conftest import Unruly, _server, server  # noqa: F401
+
+from .made_project import made_project
+
+KEY = "sk-of-the-visitor-0123456789"
+MACHINES = "sk-of-the-machine-9876543210"
+PUBLIC = "https://api.openai.com/v1"
+
+
+def place(folder: Path, local: bool, **settings: Any) -> Iterator[View]:
+    given = load(data_dir=folder / "data", workers=1, modelscope_token=SecretStr(MACHINES), **settings)
+    with Store(given.database) as store:
+        desk, owner = Desk(given, store, jobs_of(store, given, local=local), local), new_token()
+        project = made_project(store, given, owner, 4, pictures=False)
+        yield View(desk, owner, project, "en", "caption")
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[View]:
+    """A visitor of a shared app whose machine has keys of its own in every place."""
+    for name in ("OPENAI_API_KEY", "API_OPENAI_COM_API_KEY", "OWN_API_KEY"):
+        monkeypatch.setenv(name, MACHINES)
+    yield from place(tmp_path, local=False)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[View]:
+    """The person at the machine."""
+    yield from place(tmp_path, local=True)
+
+
+def in_force(view: View, settings: Settings | None = None) -> Settings:
+    desk = view.desk
+    return outward.applied(desk.store, view.theirs, settings or view.settings, desk.keys, desk.local)
+
+
+def choose(view: View, url: str, agreed: bool = True, keyed: bool = False) -> Outside:
+    chosen = replace(outward.checked(url, ["alpha"], "", view.settings), keyed=keyed)
+    outward.write(view.desk.store, view.theirs, chosen)
+    outward.agree(view.desk.store, view.theirs, chosen, agreed)
+    return chosen
+
+
+@pytest.mark.parametrize(
+    "url",
+    [PUBLIC, "https://api-inference.modelscope.cn/v1", "https://evil.example/v1", "http://127.0.0.1:8000/v1"],
+)
+def test_the_machines_keys_go_to_no_address_of_a_visitor(shared: View, url: str) -> None:
+    """Without a key of the visitor's own none is sent, also where the machine has one for that service."""
+    choose(shared, url)
+    found = list(endpoints_of(in_force(shared)).values())
+    assert [(place.url, place.key.get_secret_value()) for place in found] == [(url, "")]
+    assert (
+        outward.place(url, SecretStr(""), shared.settings, shared.owner, False).key.get_secret_value() == ""
+    )
+
+
+def test_not_even_for_the_person_at_the_machine(local: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that was typed gets the key that was typed, and no other."""
+    monkeypatch.setenv("OPENAI_API_KEY", MACHINES)
+    choose(local, PUBLIC)
+    assert [place.key.get_secret_value() for place in endpoints_of(in_force(local)).values()] == [""]
+
+
+def test_a_visitors_key_is_theirs_and_goes_to_one_address(shared: View) -> None:
+    """It is used at the address that it was typed for, by the visitor who typed it."""
+    keys = shared.desk.keys
+    keys.keep(shared.owner, PUBLIC, SecretStr(KEY))
+    choose(shared, PUBLIC, keyed=True)
+    models = models_of(in_force(shared), in_force(shared).tag_model)
+    assert [model.endpoint.key.get_secret_value() for model in models] == [KEY]
+    assert keys.of(shared.owner, "https://evil.example/v1").get_secret_value() == ""
+    assert keys.of(new_token(), PUBLIC).get_secret_value() == ""
+
+
+def test_on_a_shared_app_no_address_of_the_network_is_called(shared: View, server: Unruly) -> None:  # noqa: F811
+    """Neither a test nor a run reaches a server on the machine or beside it, key or no key."""
+    choose(shared, server.url)
+    [place] = endpoints_of(in_force(shared)).values()
+    assert not place.private_ok
+    tested = outward.place(server.url, SecretStr(KEY), shared.settings, shared.owner, False)
+    found = probe(tested, "alpha", shared.desk.store)
+    assert not found.good and found.models == ()
+    assert server.log == []
+
+
+def test_the_person_at_the_machine_may_call_it(local: View, server: Unruly) -> None:  # noqa: F811
+    """Local programs such as Ollama can be tested and used, with the key that was typed."""
+    place = outward.place(server.url, SecretStr(KEY), local.settings, local.owner, True)
+    assert probe(place, "alpha", local.desk.store).good
+    assert [line["key"] for line in server.log] == [f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize("step", [None, "caption", "export"])
+def test_nothing_starts_before_the_visitor_agreed_to_the_host(shared: View, step: str | None) -> None:
+    """A run that would send pictures is refused, and no job is left; another host needs another yes."""
+    chosen = choose(shared, PUBLIC, agreed=False)
+    before = shared.desk.jobs.latest(shared.theirs.id)
+    with pytest.raises(BadSettings, match="agreed"):
+        shared.desk.run(shared.theirs, step)
+    elsewhere = replace(chosen, url="https://evil.example/v1", agreed=chosen.host)
+    outward.write(shared.desk.store, shared.theirs, elsewhere)
+    with pytest.raises(BadSettings, match=r"evil\.example"):
+        shared.desk.run(shared.theirs, step)
+    assert shared.desk.jobs.latest(shared.theirs.id) == before
+
+
+def test_the_machines_own_endpoint_needs_a_yes_too(tmp_path: Path) -> None:
+    """Whoever set up the app chose the endpoint; the visitor's photos still wait for the visitor."""
+    for view in place(tmp_path, local=False, base_url=PUBLIC):
+        with pytest.raises(BadInput, match=r"api\.openai\.com"):
+            view.desk.may_run(view.theirs, "caption")
+        view.desk.may_run(view.theirs, "photos")
+        view.desk.store.notes.write(view.theirs.id, AGREED, {"hosts": "api.openai.com"})
+        view.desk.may_run(view.theirs, "caption")
+
+
+def test_a_run_whose_key_is_gone_says_so(shared: View) -> None:
+    """After a restart of the app nothing is sent without the key, and no other author steps in."""
+    choose(shared, PUBLIC, keyed=True)
+    with pytest.raises(BadSettings, match="memory"):
+        in_force(shared)
+
+
+def test_the_key_is_in_no_file(shared: View) -> None:
+    """Neither the database nor anything else of the data folder holds it."""
+    shared.desk.keys.keep(shared.owner, PUBLIC, SecretStr(KEY))
+    choose(shared, PUBLIC, keyed=True)
+    in_force(shared)
+    files = [path for path in shared.desk.settings.data_dir.rglob("*") if path.is_file()]
+    assert files and all(KEY.encode() not in path.read_bytes() for path in files)
+    assert KEY not in repr(shared.desk) and KEY not in repr(in_force(shared))
+    assert KEY not in json.dumps(in_force(shared).model_dump(mode="json"), default=str)
