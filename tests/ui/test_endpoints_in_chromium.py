@@ -42,7 +42,7 @@ def test_a_vision_model_writes_after_a_yes(
     page.locator("#ldb-model-said", has_text="answers").wait_for()
     tested = len(server.log)
     page.click("#ldb-model-use")
-    page.locator("#ldb-model-agree", has_text="1 pictures of this project").wait_for()
+    page.locator("#ldb-model-agree", has_text="1 picture of this project").wait_for()
     page.click("#ldb-run-all:enabled")
     page.locator("#ldb-notice", has_text="agreed").wait_for()
     assert len(server.log) == tested
@@ -55,6 +55,7 @@ def test_a_vision_model_writes_after_a_yes(
     assert [line["key"] for line in server.log[tested:]] == [f"Bearer {KEY}"]
     page.reload()
     page.locator("#ldb-model-sums tbody tr", has_text="alpha").wait_for()
+    page.locator("#ldb-model > button").click()
     assert page.locator("#ldb-model-key input").input_value() == ""
     stored = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
     assert KEY not in stored and KEY not in page.content()

@@ -72,10 +72,10 @@ class Endpoints:
                 self.fallback = gr.Textbox(max_lines=1, min_width=260, elem_id="ldb-model-fallback")
                 self.failed = gr.Dropdown(list(FAILED), value=FAILED[0], min_width=260)
             with gr.Row():
-                self.list = gr.Button(elem_id="ldb-model-list", min_width=160)
-                self.test = gr.Button(elem_id="ldb-model-test", min_width=160)
-                self.use = gr.Button(elem_id="ldb-model-use", variant="primary", min_width=160)
-                self.stop = gr.Button(elem_id="ldb-model-stop", visible=False, min_width=160)
+                self.list = gr.Button(elem_id="ldb-model-list", size="md", min_width=160)
+                self.test = gr.Button(elem_id="ldb-model-test", size="md", min_width=160)
+                self.use = gr.Button(elem_id="ldb-model-use", size="md", variant="primary", min_width=160)
+                self.stop = gr.Button(elem_id="ldb-model-stop", size="md", visible=False, min_width=160)
             self.said = gr.HTML(elem_id="ldb-model-said")
             with gr.Accordion(tr("model_prompt", "en"), open=False, elem_id="ldb-prompt") as self.prompt_fold:
                 with gr.Row():
@@ -87,7 +87,7 @@ class Endpoints:
                 self.prompt = gr.HTML(elem_id="ldb-prompt-text")
         with gr.Row(visible=False, elem_classes="ldb-line") as self.consent:
             self.agree = gr.Checkbox(False, elem_id="ldb-model-agree", scale=5, min_width=260)
-            self.start = gr.Button(elem_id="ldb-model-start", scale=0, min_width=180)
+            self.start = gr.Button(elem_id="ldb-model-start", size="md", scale=0, min_width=180)
         self.sums = gr.HTML(elem_id="ldb-model-sums")
         self.form = [self.url, self.key, self.models]
         # What a job's end shows anew must not take away what is being typed.
@@ -157,6 +157,7 @@ class Endpoints:
         whole = shell.everything()
         filled = [self.preset, self.about, self.url, self.key, self.models, self.said]
         shell.on(self.preset.input, self.fill, [self.preset], filled)
+        shell.on(self.url.input, self.typed_url, [self.url], [self.preset, self.about])
         shell.on(self.list.click, self.read_list, self.form, [self.said, self.models])
         shell.on(self.test.click, self.try_it, self.form, [self.said])
         shell.on(self.use.click, self.save, [*self.form, self.fallback, self.failed], whole)
@@ -173,6 +174,11 @@ class Endpoints:
         updates = self._preset(view, name)
         url = PRESETS[name].url if name in PRESETS else ""
         return {**updates, self.key: _key_box(view, url), self.said: ""}
+
+    def typed_url(self, view: View, url: str) -> Updates:
+        """Which service an address is of."""
+        name = next((p.name for p in PRESETS.values() if p.url == (url or "").strip().rstrip("/")), "")
+        return {self.preset: gr.update(value=name), self.about: about(name, view.language)}
 
     def read_list(self, view: View, url: str, key: str, models: list[str]) -> Updates:
         """The server's models, to choose from."""
@@ -255,7 +261,9 @@ class Endpoints:
             return {self.consent: gr.update(visible=False)}
         noted = view.desk.store.notes.read(view.theirs.id, AGREED).get("hosts", "")
         agreed = (chosen.agreed if chosen else noted) == host
-        label = tr("model_agree", view.language, n=pictures(view), host=host)
+        count = pictures(view)
+        key = "model_agree_one" if count == 1 else "model_agree"
+        label = tr(key, view.language, n=count, host=host)
         return {
             self.consent: gr.update(visible=True),
             self.agree: gr.update(label=label, value=agreed),
@@ -296,7 +304,7 @@ def about(name: str, language: str) -> str:
 
 def _said(found: Probed, language: str) -> str:
     if not found.good:
-        return presenters.notice(tr("model_fails", language, host=found.host, said=found.said))
+        return presenters.notice(found.said)
     figures = {"model": found.model, "host": found.host, "seconds": f"{found.seconds:.1f}"}
     return presenters.hint(tr("model_answers", language, **figures, said=found.said))
 
@@ -326,7 +334,7 @@ def sums(view: View) -> str:
 
 
 def _cells(line: ModelSums, language: str) -> list[str]:
-    cost = tr("model_unknown", language) if line.cost is None else f"${line.cost:,.4f}"
+    cost = tr("model_unknown", language) if line.cost is None else f"${line.cost:,.4f}" if line.cost else "$0"
     failures = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in line.failures.items())
     values = (
         f"{line.requests:,}",
@@ -353,8 +361,13 @@ def prompt(view: View) -> str:
         )
         filled = prompt_for(template_of(view.desk.store, settings), task, settings)
         name = presenters.hint(tr("model_prompt_of", view.language, name=hand.decision.source))
-        return f'{name}<pre class="ldb-prompt">{text(filled.system)}\n\n{text(filled.user)}</pre>'
+        return f'{name}<pre class="ldb-prompt">{_lines(filled.system)}\n\n{_lines(filled.user)}</pre>'
     return presenters.hint(tr("model_no_photo", view.language))
+
+
+def _lines(words: str) -> str:
+    """A text of several lines as HTML: each line by itself, for `text` makes one of them."""
+    return "\n".join(text(line) for line in words.splitlines())
 
 
 def _templates(view: View) -> list[str]:

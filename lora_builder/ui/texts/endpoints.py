@@ -48,12 +48,15 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "{model} at {host} answers, {seconds} s: “{said}”",
         "{host} 的 {model} 有响应，{seconds} 秒：“{said}”",
     ),
-    "model_fails": ("{host} says: {said}", "{host} 返回：{said}"),
     "model_name_one": ("Name a model first.", "请先填写模型。"),
     "model_saved": ("Saved. Agree below, then write captions.", "已保存。请在下方同意，然后撰写描述。"),
     "model_agree": (
         "Up to {n} pictures of this project will be sent to {host}. I agree.",
         "本项目最多 {n} 张图片将发送到 {host}。我同意。",
+    ),
+    "model_agree_one": (
+        "1 picture of this project will be sent to {host}. I agree.",
+        "本项目的 1 张图片将发送到 {host}。我同意。",
     ),
     "model_sums": ("What the models did for this project", "各模型在本项目中的用量"),
     "model_column_model": ("Model", "模型"),
