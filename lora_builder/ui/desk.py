@@ -163,7 +163,9 @@ class Desk:
 
     def may_run(self, project: Project, step: str | None, *, ordered: bool = False) -> None:
         """Raises LoraBuilderError where the run would send pictures and the visitor has not agreed."""
-        if step not in outward.SENDING and not (step == "crop" and self.settings.focus_model):
+        own = outward.read(self.store, project)
+        focus = step == "crop" and own is None and self.settings.focus_model
+        if step not in outward.SENDING and not focus:
             return
         settings = self.settings_of(project)
         known = self.store.notes.read(project.id, AGREED).get("hosts", "")
@@ -416,6 +418,9 @@ def stamped_run(
     now = current_stamps(store, project, settings)
     if Stage.CAPTION in stages or Stage.PACK in stages:
         settings = sending(project, settings)
+    elif outward.read(store, project) is not None:
+        # Whoever agreed to their own endpoint did not agree to the machine's.
+        settings = settings.model_copy(update={"focus_model": ""})
     seen: list[Stage] = []
     for event in pipeline.run(store, project, settings, stages=stages, cancelled=cancelled):
         if event.stage not in seen:

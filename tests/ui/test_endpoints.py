@@ -14,11 +14,12 @@ from pydantic import SecretStr
 from lora_builder.caption.endpoints import endpoints_of, models_of
 from lora_builder.caption.probe import probe
 from lora_builder.errors import BadInput, BadSettings
+from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings, load
-from lora_builder.store import Store
+from lora_builder.store import Project, Store
 from lora_builder.ui import outward
 from lora_builder.ui.app import jobs_of
-from lora_builder.ui.desk import AGREED, Desk
+from lora_builder.ui.desk import AGREED, Desk, stamped_run
 from lora_builder.ui.door import new_token
 from lora_builder.ui.outward import Outside
 from lora_builder.ui.steps import View
@@ -137,6 +138,27 @@ def test_the_machines_own_endpoint_needs_a_yes_too(tmp_path: Path) -> None:
         view.desk.may_run(view.theirs, "photos")
         view.desk.store.notes.write(view.theirs.id, AGREED, {"hosts": "api.openai.com"})
         view.desk.may_run(view.theirs, "caption")
+
+
+def test_the_machines_focus_model_is_not_asked_for_somebody_elses_yes(tmp_path: Path) -> None:
+    """Whoever chose an endpoint of their own can cut crops, and the machine's endpoint gets nothing."""
+    asked = []
+
+    def run(store: Store, project: Project, settings: Settings, **_: Any) -> Iterator[Event]:
+        asked.append(settings.focus_model)
+        return iter(())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lora_builder.ui.desk.pipeline.run", run)
+        for view in place(tmp_path, local=False, base_url=PUBLIC, focus_model="eye"):
+            store, settings = view.desk.store, view.settings
+            with pytest.raises(BadInput):
+                view.desk.may_run(view.theirs, "crop")
+            choose(view, "https://evil.example/v1", agreed=False)
+            view.desk.may_run(view.theirs, "crop")
+            stages = [Stage.FOCUS, Stage.CROP]
+            list(stamped_run(store, view.theirs, settings, stages=stages, cancelled=lambda: False))
+    assert asked == [""]
 
 
 def test_a_run_whose_key_is_gone_says_so(shared: View) -> None:

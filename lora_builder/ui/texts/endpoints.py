@@ -25,7 +25,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "model_fallback_info": ("Asked when all others fail; may be empty.", "其他模型都失败时使用；可留空。"),
     "model_failed": ("A photo that no model could caption", "所有模型都未能描述的照片"),
     "model_failed_block": (
-        "stays marked; nothing is packaged before it is mended",
+        "stays marked and holds the package",
         "标记为失败，处理前不打包",
     ),
     "model_failed_compose": ("is captioned on this machine", "由本机撰写描述"),
