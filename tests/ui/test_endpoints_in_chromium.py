@@ -29,6 +29,7 @@ def test_a_vision_model_writes_after_a_yes(
     visitor.go("caption")
     page.locator("#ldb-captions", has_text="portrait.png").wait_for()
     page.locator("#ldb-model > button").click()
+    page.wait_for_timeout(800)  # the fold opens slowly, and what is in it comes alive after that
     page.locator("#ldb-model-url input, #ldb-model-url textarea").fill(server.url)
     page.locator("#ldb-model-about", has_text="OpenAI protocol").wait_for()
     page.locator("#ldb-model-key input").fill(KEY)

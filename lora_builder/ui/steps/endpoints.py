@@ -157,7 +157,7 @@ class Endpoints:
         whole = shell.everything()
         filled = [self.preset, self.about, self.url, self.key, self.models, self.said]
         shell.on(self.preset.input, self.fill, [self.preset], filled)
-        shell.on(self.url.input, self.typed_url, [self.url], [self.preset, self.about])
+        shell.on(self.url.change, self.typed_url, [self.url, self.preset], [self.preset, self.about])
         shell.on(self.list.click, self.read_list, self.form, [self.said, self.models])
         shell.on(self.test.click, self.try_it, self.form, [self.said])
         shell.on(self.use.click, self.save, [*self.form, self.fallback, self.failed], whole)
@@ -175,9 +175,10 @@ class Endpoints:
         url = PRESETS[name].url if name in PRESETS else ""
         return {**updates, self.key: _key_box(view, url), self.said: ""}
 
-    def typed_url(self, view: View, url: str) -> Updates:
-        """Which service an address is of."""
-        name = next((p.name for p in PRESETS.values() if p.url == (url or "").strip().rstrip("/")), "")
+    def typed_url(self, view: View, url: str, shown: str) -> Updates:
+        """Which service an address is of; several programs share one, then the one that is shown."""
+        same = [p.name for p in PRESETS.values() if p.url == (url or "").strip().rstrip("/")]
+        name = shown if shown in same else next(iter(same), "")
         return {self.preset: gr.update(value=name), self.about: about(name, view.language)}
 
     def read_list(self, view: View, url: str, key: str, models: list[str]) -> Updates:
