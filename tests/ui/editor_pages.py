@@ -39,9 +39,15 @@ def view_of(desk: Desk, project: Project, step: str, language: str = "en") -> Vi
 def visit(visitor: Visitor, project: Project, step: str, language: str = "en") -> None:
     """Makes the visitor the project's owner, and opens it at that step."""
     cookie = {"name": COOKIE, "value": project.owner, "url": visitor.address}
-    visitor.context.add_cookies([cookie])
     address = f"{visitor.address}/?project={project.id}&step={step}&language={language}"
-    leave(visitor, lambda: visitor.page.goto(address))
+
+    def move() -> None:
+        # The page of before must be gone first: its session is another owner's, and would be refused.
+        visitor.page.goto("about:blank")
+        visitor.context.add_cookies([cookie])
+        visitor.page.goto(address)
+
+    leave(visitor, move)
 
 
 def leave(visitor: Visitor, move: Callable[[], object]) -> None:

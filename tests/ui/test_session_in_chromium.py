@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from lora_builder.ui.steps import STEPS
 from lora_builder.ui.texts import TEXTS
@@ -42,9 +43,15 @@ def test_a_job_outlives_its_page_and_its_network(chromium: Any, address: str) ->
         cable.close()
 
 
-def test_stop_acts_at_once_and_keeps_what_is_done(visitor: Visitor, photos: list[Path]) -> None:
+def test_stop_acts_at_once_and_keeps_what_is_done(
+    visitor: Visitor, tmp_path: Path, portrait: Image.Image
+) -> None:
     """Stop is answered within a second, says so, and running again goes on to the end."""
     page = visitor.page
+    # Photos that no test before this one has had measured: the job must last until it is stopped.
+    photos = [tmp_path / f"{number}.png" for number in range(6)]
+    for number, path in enumerate(photos):
+        portrait.resize((1100 + 10 * number,) * 2).save(path)
     visitor.upload(*photos)
     page.locator(".ldb-progress.running").wait_for()
     page.click("#ldb-cancel")
