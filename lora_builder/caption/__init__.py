@@ -1,0 +1,1 @@
+"""Captions: the local composer, vision models, and what their answers must pass."""
