@@ -127,7 +127,7 @@ class Settings(BaseSettings):
         0, ge=0, le=64, description="Worker processes; 0: one per core, as far as the free memory goes."
     )
     photo_memory_mb: int = Field(
-        3072, ge=256, description="Memory that one photo may take beyond the models, MiB (Linux)."
+        3072, ge=256, description="Memory that one photo may take beyond the models, MiB; see memory.py."
     )
     reserve_disk_mb: int = Field(
         512, ge=0, description="A run stops, keeping what is done, before a disk has less free, MiB."

@@ -15,11 +15,11 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from lora_builder import memory
 from lora_builder.errors import Cancelled, LoraBuilderError, WorkersFailing
 from lora_builder.records import Rejected
 
@@ -207,6 +207,8 @@ class _Flight(Generic[Item, Result]):
         except CancelledError:
             return (self._failed(_overran(self._timeout_s)),)
         except ProcessExpired as error:
+            if error.exitcode == memory.EXIT_CODE:
+                return (self._failed(_no_memory()),)
             if task.tries >= TRIES:
                 return (self._failed(_crashed(error)),)
             task.tries += 1
@@ -218,7 +220,7 @@ class _Flight(Generic[Item, Result]):
             self._lose_pool(stop)
             return None
         except MemoryError:
-            result = Rejected(NO_MEMORY, "Make it smaller, or use fewer workers.", passing=True)
+            result = _no_memory()
         self._succeeded, self._failures, self._lost_pools = True, 0, 0
         self._progress = time.monotonic()
         return (result,)
@@ -253,6 +255,10 @@ class _Flight(Generic[Item, Result]):
         self._again.extend(self._running.values())
         self._running.clear()
         self._progress = time.monotonic()
+
+
+def _no_memory() -> Rejected:
+    return Rejected(NO_MEMORY, "Make it smaller, or use fewer workers.", passing=True)
 
 
 def _overran(timeout_s: float) -> Rejected:
@@ -323,7 +329,7 @@ def _start_worker(start: _Start) -> None:
         except LoraBuilderError as error:
             _not_ready = error
     if start.memory_mb:
-        _limit_memory(start.memory_mb)
+        memory.limit(start.memory_mb)
 
 
 def _die_with_parent(parent: int) -> None:
@@ -334,19 +340,3 @@ def _die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
         if os.getppid() != parent:  # it died before we could ask
             os._exit(1)
-
-
-def _limit_memory(megabytes: int) -> None:
-    """Lets this process take so much more than it has; beyond that, allocating fails.
-
-    Linux only: the limit on data counts what is really written to, not the address space that the
-    models' libraries reserve. Elsewhere the limits on pixels and time must do.
-    """
-    with contextlib.suppress(OSError, ValueError, ImportError):
-        import resource
-
-        with Path("/proc/self/status").open() as status:
-            used = next(int(line.split()[1]) for line in status if line.startswith("VmData:")) << 10
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        most = used + (megabytes << 20)
-        resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))

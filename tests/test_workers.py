@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_builder import memory
 from lora_builder.errors import Cancelled, ModelUnavailable, WorkersFailing
 from lora_builder.records import Rejected
 from lora_builder.settings import load
@@ -133,6 +134,20 @@ def test_a_photo_that_eats_memory_costs_itself() -> None:
     with Workers(1, 60, memory_mb=512) as pool:
         results = dict(pool.each(grab, [10, 2000, 20]))
     assert isinstance(results[2000], Rejected) and "memory" in results[2000].message
+    assert results[10] == 10 << 20 and results[20] == 20 << 20
+
+
+def fill(megabytes: int) -> int:
+    held = b"x" * (megabytes << 20)
+    time.sleep(0.5)
+    return len(held)
+
+
+def test_where_the_system_sets_no_limit_a_watchman_does() -> None:
+    """On macOS and Windows too a photo that eats memory is given up alone, with the same words."""
+    with Workers(1, 60) as pool:
+        results = dict(pool.each(fill, [10, 900, 20], warm_up=partial(memory.watch, 400)))
+    assert isinstance(results[900], Rejected) and "memory" in results[900].message
     assert results[10] == 10 << 20 and results[20] == 20 << 20
 
 
