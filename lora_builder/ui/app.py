@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import os
 import signal
@@ -13,14 +12,14 @@ import gradio as gr
 
 from lora_builder import logs
 from lora_builder.files import sweep
-from lora_builder.jobs import Jobs
 from lora_builder.settings import Settings
-from lora_builder.store import Project, Store
+from lora_builder.store import Store
 from lora_builder.ui import door, fence, operations
 from lora_builder.ui.api import Api
-from lora_builder.ui.desk import Desk, settings_of, stamped_run
+from lora_builder.ui.desk import Desk
 from lora_builder.ui.janitor import Janitor
-from lora_builder.ui.outward import Keys, applied
+from lora_builder.ui.outward import Keys
+from lora_builder.ui.runs import jobs_of
 from lora_builder.ui.shell import Shell
 from lora_builder.ui.static import FOLDER
 from lora_builder.ui.texts import tr
@@ -77,18 +76,6 @@ def launch(settings: Settings) -> None:
         finally:
             janitor.stop()
             desk.jobs.close()
-
-
-def jobs_of(store: Store, settings: Settings, keys: Keys | None = None, local: bool = False) -> Jobs:
-    """The queue of the app's runs; `keys` are those of the desk, `local` as there."""
-
-    def of_project(project: Project) -> Settings:
-        return settings_of(settings, store, project)
-
-    def sending(project: Project, own: Settings) -> Settings:
-        return applied(store, project, own, keys or Keys(), local)
-
-    return Jobs(store, of_project, functools.partial(stamped_run, sending=sending))
 
 
 def hosted(settings: Settings) -> Settings:

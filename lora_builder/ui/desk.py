@@ -10,21 +10,20 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from lora_builder import measure, pipeline
-from lora_builder.caption.records import USER
+from lora_builder import measure
 from lora_builder.errors import BadInput, BadSettings, LoraBuilderError
 from lora_builder.export.layouts import LAYOUTS
 from lora_builder.files import writing_to
 from lora_builder.grouping import FaceAt
 from lora_builder.jobs import FINISHED, Jobs
-from lora_builder.records import Box, Event, Measurement, Override, Stage
+from lora_builder.records import Box, Override
 from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS, USED
@@ -33,7 +32,8 @@ from lora_builder.ui.bench import Bench, Benches
 from lora_builder.ui.door import Signer
 from lora_builder.ui.intake import Intake, Upload
 from lora_builder.ui.outward import Keys
-from lora_builder.ui.stamps import MACHINE, OUTWARD, READ_FROM, STAGES_OF, fingerprints, marks
+from lora_builder.ui.runs import current_stamps, settings_of
+from lora_builder.ui.stamps import MACHINE, OUTWARD, READ_FROM, STAGES_OF, marks
 from lora_builder.ui.steps import STEPS
 from lora_builder.ui.texts import tr
 
@@ -388,82 +388,6 @@ def _stay_inside(project: Project, changes: Mapping[str, Any]) -> None:
             home = project.folder.resolve()
             if not all(Path(str(path)).resolve().is_relative_to(home) for path in paths):
                 raise BadSettings(f"{name} must lie in the project.", "Upload the photos instead.")
-
-
-def settings_of(settings: Settings, store: Store, project: Project) -> Settings:
-    """The app's settings with the project's own on top. Raises BadSettings."""
-    own = store.notes.read(project.id, SETTINGS)
-    known = {name: value for name, value in own.items() if name in Settings.model_fields}
-    return load(**(settings.model_dump() | known)) if known else settings
-
-
-def stamped_run(
-    store: Store,
-    project: Project,
-    settings: Settings,
-    *,
-    stages: Collection[Stage],
-    cancelled: Any,
-    sending: Callable[[Project, Settings], Settings] = lambda project, settings: settings,
-) -> Iterator[Event]:
-    """`pipeline.run`, which also notes what each finished step was made of.
-
-    `sending` gives the settings of a run that may caption: no stamp sees those, nor does any file.
-    """
-    if store.notes.read(project.id, "photos").get("finished"):
-        first = [stage for stage in stages if stage in (Stage.INGEST, Stage.MEASURE)]
-        if first:
-            yield from pipeline.run(store, project, settings, stages=first, cancelled=cancelled)
-        _keep_whole(store, project, settings)
-    now = current_stamps(store, project, settings)
-    if Stage.CAPTION in stages or Stage.PACK in stages:
-        settings = sending(project, settings)
-    elif outward.read(store, project) is not None:
-        # Whoever agreed to their own endpoint did not agree to the machine's.
-        settings = settings.model_copy(update={"focus_model": ""})
-    seen: list[Stage] = []
-    for event in pipeline.run(store, project, settings, stages=stages, cancelled=cancelled):
-        if event.stage not in seen:
-            seen.append(event.stage)
-        yield event
-    made = store.notes.read(project.id, STAMPS)
-    made |= {step: now[step] for step, needed in STAGES_OF.items() if set(needed) <= set(seen)}
-    store.notes.write(project.id, STAMPS, made)
-
-
-def _keep_whole(store: Store, project: Project, settings: Settings) -> None:
-    """Keeps every photo that nothing was decided about, uncut."""
-    photos, _ = store.photos(project.id)
-    decided = store.overrides(project.id)
-    looks = store.looks({photo.sha256 for photo in photos}, measure.recipe(settings))
-    for sha256, look in looks.items():
-        if sha256 not in decided and isinstance(look, Measurement):
-            whole = Box(0, 0, look.width, look.height)
-            store.set_override(project.id, sha256, Override(keep=True, crop=whole))
-
-
-def current_stamps(store: Store, project: Project, settings: Settings) -> dict[str, str]:
-    """What each step's result would be made of now."""
-    photos = f"{project.input} {store.notes.read(project.id, 'photos').get('added', 0)}"
-    overrides = store.overrides(project.id)
-    # A run moves the captions of overrides to the others: only both together say what the user wrote.
-    written = {sha: " ".join(o.caption.split()) for sha, o in overrides.items() if o.caption}
-    captions = store.captions.all(project.id)
-    written |= {item: entry.text for item, entry in captions.items() if entry.author == USER}
-    chosen = outward.read(store, project)
-    more = {
-        "caption": [chosen.url, chosen.models, chosen.fallback] if chosen else None,
-        "crop": repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id))),
-        "export": sorted(written.items()),
-    }
-    return fingerprints(photos, settings, overrides, more)
-
-
-def stages_until(step: str) -> Sequence[Stage]:
-    """The stages of all steps up to and with `step`."""
-    names = list(STAGES_OF)
-    wanted = {stage for name in names[: names.index(step) + 1] for stage in STAGES_OF[name]}
-    return [stage for stage in Stage if stage in wanted]
 
 
 def _saved_as(project: Project, what: str) -> str:

@@ -16,8 +16,9 @@ from lora_builder.jobs import Jobs
 from lora_builder.records import Box, Decision, Photo, Source
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
-from lora_builder.ui.desk import Desk, settings_of, stamped_run
+from lora_builder.ui.desk import Desk
 from lora_builder.ui.door import COOKIE, new_token
+from lora_builder.ui.runs import settings_of, stamped_run
 from lora_builder.ui.steps import View
 from tests.made import face, measurement
 from tests.ui.conftest import Visitor

@@ -15,7 +15,7 @@ from lora_builder.records import Body, Box, HeadPose, Measurement, Photo, Reject
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 from lora_builder.store.notes import STAMPS
-from lora_builder.ui.desk import current_stamps
+from lora_builder.ui.runs import current_stamps
 from tests.made import face, measurement, person
 
 LIFE = 0.75

@@ -13,11 +13,12 @@ from lora_builder.jobs import Jobs
 from lora_builder.records import Event, Override, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Project, Store
-from lora_builder.ui.app import build, hosted, is_local, jobs_of
-from lora_builder.ui.desk import Desk, stamped_run
+from lora_builder.ui.app import build, hosted, is_local
+from lora_builder.ui.desk import Desk
 from lora_builder.ui.door import new_token
 from lora_builder.ui.intake import Upload
 from lora_builder.ui.janitor import Janitor
+from lora_builder.ui.runs import jobs_of, stamped_run
 
 
 def idle(

@@ -18,10 +18,10 @@ from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Project, Store
 from lora_builder.ui import outward
-from lora_builder.ui.app import jobs_of
-from lora_builder.ui.desk import AGREED, Desk, stamped_run
+from lora_builder.ui.desk import AGREED, Desk
 from lora_builder.ui.door import new_token
 from lora_builder.ui.outward import Outside
+from lora_builder.ui.runs import jobs_of, stamped_run
 from lora_builder.ui.steps import View
 from tests.caption.conftest import Unruly, _server, server  # noqa: F401
 
@@ -149,7 +149,7 @@ def test_the_machines_focus_model_is_not_asked_for_somebody_elses_yes(tmp_path: 
         return iter(())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lora_builder.ui.desk.pipeline.run", run)
+        patch.setattr("lora_builder.pipeline.run", run)
         for view in place(tmp_path, local=False, base_url=PUBLIC, focus_model="eye"):
             store, settings = view.desk.store, view.settings
             with pytest.raises(BadInput):

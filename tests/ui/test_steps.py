@@ -12,10 +12,10 @@ import pytest
 from lora_builder.errors import BadInput
 from lora_builder.settings import Settings
 from lora_builder.store import Store
-from lora_builder.ui.app import jobs_of
 from lora_builder.ui.bench import Benches
 from lora_builder.ui.desk import Desk
 from lora_builder.ui.door import new_token
+from lora_builder.ui.runs import jobs_of
 from lora_builder.ui.steps import View
 from lora_builder.ui.steps.choose import Choose
 from lora_builder.ui.steps.export import Export

@@ -1,0 +1,102 @@
+"""What a run of the app's is: the settings of its project, its stages, and a stamp a finished step.
+
+Nothing here needs Gradio, so a worker on another machine runs the same.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from lora_builder import measure, pipeline
+from lora_builder.caption.records import USER
+from lora_builder.jobs import Jobs
+from lora_builder.records import Box, Event, Measurement, Override, Stage
+from lora_builder.settings import Settings, load
+from lora_builder.store import Project, Store
+from lora_builder.store.notes import SETTINGS, STAMPS
+from lora_builder.ui import outward
+from lora_builder.ui.outward import Keys, applied
+from lora_builder.ui.stamps import STAGES_OF, fingerprints
+
+
+def jobs_of(store: Store, settings: Settings, keys: Keys | None = None, local: bool = False) -> Jobs:
+    """The queue of the app's runs; `keys` are those of the desk, `local` as there."""
+
+    def of_project(project: Project) -> Settings:
+        return settings_of(settings, store, project)
+
+    def sending(project: Project, own: Settings) -> Settings:
+        return applied(store, project, own, keys or Keys(), local)
+
+    return Jobs(store, of_project, functools.partial(stamped_run, sending=sending))
+
+
+def settings_of(settings: Settings, store: Store, project: Project) -> Settings:
+    """The app's settings with the project's own on top. Raises BadSettings."""
+    own = store.notes.read(project.id, SETTINGS)
+    known = {name: value for name, value in own.items() if name in Settings.model_fields}
+    return load(**(settings.model_dump() | known)) if known else settings
+
+
+def stamped_run(
+    store: Store,
+    project: Project,
+    settings: Settings,
+    *,
+    stages: Collection[Stage],
+    cancelled: Any,
+    sending: Callable[[Project, Settings], Settings] = lambda project, settings: settings,
+) -> Iterator[Event]:
+    """`pipeline.run`, which also notes what each finished step was made of.
+
+    `sending` gives the settings of a run that may caption: no stamp sees those, nor does any file.
+    """
+    if store.notes.read(project.id, "photos").get("finished"):
+        first = [stage for stage in stages if stage in (Stage.INGEST, Stage.MEASURE)]
+        if first:
+            yield from pipeline.run(store, project, settings, stages=first, cancelled=cancelled)
+        _keep_whole(store, project, settings)
+    now = current_stamps(store, project, settings)
+    if Stage.CAPTION in stages or Stage.PACK in stages:
+        settings = sending(project, settings)
+    elif outward.read(store, project) is not None:
+        # Whoever agreed to their own endpoint did not agree to the machine's.
+        settings = settings.model_copy(update={"focus_model": ""})
+    seen: list[Stage] = []
+    for event in pipeline.run(store, project, settings, stages=stages, cancelled=cancelled):
+        if event.stage not in seen:
+            seen.append(event.stage)
+        yield event
+    made = store.notes.read(project.id, STAMPS)
+    made |= {step: now[step] for step, needed in STAGES_OF.items() if set(needed) <= set(seen)}
+    store.notes.write(project.id, STAMPS, made)
+
+
+def _keep_whole(store: Store, project: Project, settings: Settings) -> None:
+    """Keeps every photo that nothing was decided about, uncut."""
+    photos, _ = store.photos(project.id)
+    decided = store.overrides(project.id)
+    looks = store.looks({photo.sha256 for photo in photos}, measure.recipe(settings))
+    for sha256, look in looks.items():
+        if sha256 not in decided and isinstance(look, Measurement):
+            whole = Box(0, 0, look.width, look.height)
+            store.set_override(project.id, sha256, Override(keep=True, crop=whole))
+
+
+def current_stamps(store: Store, project: Project, settings: Settings) -> dict[str, str]:
+    """What each step's result would be made of now."""
+    photos = f"{project.input} {store.notes.read(project.id, 'photos').get('added', 0)}"
+    overrides = store.overrides(project.id)
+    # A run moves the captions of overrides to the others: only both together say what the user wrote.
+    written = {sha: " ".join(o.caption.split()) for sha, o in overrides.items() if o.caption}
+    captions = store.captions.all(project.id)
+    written |= {item: entry.text for item, entry in captions.items() if entry.author == USER}
+    chosen = outward.read(store, project)
+    more = {
+        "caption": [chosen.url, chosen.models, chosen.fallback] if chosen else None,
+        "crop": repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id))),
+        "export": sorted(written.items()),
+    }
+    return fingerprints(photos, settings, overrides, more)
