@@ -1,25 +1,20 @@
 """The frame around the steps: sidebar of projects, way of six steps, language, what a session is.
 
-How a step lives in it (see also `steps.Step` and `steps.View`):
+How a step lives in it (see `steps.Step` and `steps.View`; most steps are a `steps.drawn.Drawn`):
 
-    class Crop:
-        name = "crop"
+    class Crop(Drawn):
+        name, frame, scripts, texts = "crop", "ldb-crop", ("crop.js",), ("crop_",)
 
-        def build(self, shell):                       # lay out; called inside the step's own column
-            self.note = gr.Textbox()
-            self.save = gr.Button()
-            self.editor = gr.HTML({}, html_template='<div></div>', js_on_load=script("crop.js"),
-                                  server_functions=[shell.serve(self.load_boxes)])
+        def served(self):                             # for the script: server.load_boxes(place())
+            return (self.load_boxes,)
 
-        def outputs(self): return [self.note, self.save, self.editor]
-        def words(self, language): return {self.save: gr.update(value=tr("crop_save", language))}
-        def show(self, view): return {self.editor: shell_value(view, photos=...)}
+        def load_boxes(self, view, data): ...         # raise LoraBuilderError: the script gets a sentence
 
         def wire(self, shell):                        # a handler gets the View, then its inputs
+            super().wire(shell)
             shell.on(self.save.click, self.do_save, [self.note], [self.note])
 
         def do_save(self, view, note): ...            # raise LoraBuilderError: it is shown as a notice
-        def load_boxes(self, view, data): ...         # for the script: server.load_boxes(place())
 
 * **Session.** Nothing of a page is kept on the server: the component `shell.nav` holds the *place*
   (project, step, language) and travels with every event, so a page outlives a restart of the app.
@@ -42,6 +37,7 @@ How a step lives in it (see also `steps.Step` and `steps.View`):
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -275,6 +271,11 @@ class Shell:
     def go(self, view: View, data: dict[str, Any]) -> Updates:
         """Another step."""
         return self.at(self.moved(view, step=str(data.get("step"))))
+
+    def see(self, view: View, data: dict[str, Any]) -> Updates:
+        """Another step, opened on one photo."""
+        there = self.moved(view, step=str(data.get("step")))
+        return self.at(replace(there, photo=str(data.get("photo", ""))[:64]))
 
     def speak(self, view: View, data: dict[str, Any]) -> Updates:
         """Another language."""

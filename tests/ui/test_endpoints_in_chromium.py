@@ -27,7 +27,7 @@ def test_a_vision_model_writes_after_a_yes(
     visitor.finish()
     visitor.run_everything()
     visitor.go("caption")
-    page.locator("#ldb-captions", has_text="portrait.png").wait_for()
+    page.locator("#ldb-caption-body", has_text="portrait.png").wait_for()
     page.locator("#ldb-model > button").click()
     page.wait_for_timeout(800)  # the fold opens slowly, and what is in it comes alive after that
     page.locator("#ldb-model-url input, #ldb-model-url textarea").fill(server.url)
@@ -55,7 +55,7 @@ def test_a_vision_model_writes_after_a_yes(
     page.locator("#ldb-model-start:enabled").click()
     page.locator(".ldb-progress:is(.queued, .running)").wait_for()
     visitor.finish()
-    page.locator("#ldb-captions", has_text="alpha@").wait_for()
+    page.locator("#ldb-caption-body", has_text="alpha@").wait_for()
     page.locator("#ldb-model-sums tbody tr", has_text="alpha").wait_for()
     assert [line["key"] for line in server.log[tested:]] == [f"Bearer {KEY}"]
     page.reload()

@@ -217,6 +217,15 @@ const step = (row, by) => {
   if (next) { next.field.focus(); next.node.scrollIntoView({ block: 'nearest' }); } else row.field.blur();
 };
 
+/** Puts the hand on a photo's caption, as soon as its row is drawn. */
+const lead = (photo) => {
+  const row = photo ? rows.find((one) => one.item.split('/')[0] === photo) : null;
+  if (!row) return;
+  if (!row.node || !row.node.isConnected) { requestAnimationFrame(() => lead(photo)); return; }
+  row.field.focus();
+  row.node.scrollIntoView({ block: 'center' });
+};
+
 // What is shown
 
 const found = () => new Set(audit.findings.filter((one) => one.items.length < rows.length || one.items.length === 1).flatMap((one) => one.items));
@@ -515,6 +524,7 @@ atEachVisit(async (fresh) => {
   drawAll();
   for (const row of rows) if (row.choose) row.choose.checked = chosen.has(row.item);
   if (rows.length) look();
+  lead(props.value.photo);
 }, () => {
   build();
   label();

@@ -197,9 +197,14 @@ const setFocus = (id, extend = false) => {
   tell(id);
 };
 
+// Where there are no keys to press, the photo in focus is answered by the same buttons.
+const touch = matchMedia('(hover: none), (max-width: 900px)');
 const bulk = () => {
-  ui.bulk.classList.toggle('on', selected.size > 0);
-  ui.count.textContent = say('choose_selected', { n: selected.size });
+  const one = touch.matches && focus !== null && !selected.size;
+  ui.bulk.classList.toggle('on', selected.size > 0 || one);
+  ui.closer.hidden = !one;
+  ui.clear.hidden = one;
+  ui.count.textContent = one ? photos[focus][0] : say('choose_selected', { n: selected.size });
 };
 
 const decide = async (keep, prefer = false) => {
@@ -365,9 +370,11 @@ const build = () => {
   ui.tuneButton = button(say('choose_tune'), () => openPanel('tune'), { id: 'ldb-tune', 'aria-expanded': 'false' });
   ui.coverButton = button(say('choose_cover'), () => openPanel('cover'), { id: 'ldb-cover', 'aria-expanded': 'false' });
   ui.count = h('span', {});
+  ui.closer = button(say('choose_closer'), zoom);
+  ui.clear = button(say('choose_clear'), () => { selected.clear(); ui.kept.refresh(); ui.dropped.refresh(); bulk(); });
   ui.bulk = h('div', { class: 'ldb-bulk', role: 'toolbar' }, ui.count,
     button(say('choose_keep'), () => decide(true)), button(say('choose_drop'), () => decide(false)), button(say('choose_auto'), () => decide(null)),
-    button(say('choose_clear'), () => { selected.clear(); ui.kept.refresh(); ui.dropped.refresh(); bulk(); }));
+    ui.closer, ui.clear);
   ui.status = h('span', { class: 'ldb-hint', role: 'status' });
   ui.why = h('div', { class: 'ldb-why' }, h('p', { class: 'ldb-hint' }, say('choose_hint')));
   ui.tune = h('div', { class: 'ldb-panelbox', hidden: true });

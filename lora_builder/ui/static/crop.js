@@ -528,7 +528,8 @@ atEachVisit(async (fresh) => {
   root.classList.toggle('nothing', !photos.length);
   fillStrip();
   where();
-  if (photos.length) await go(photos.some((photo) => photo.key === before) ? before : photos[0].key);
+  const there = [props.value.photo, before].find((key) => photos.some((photo) => photo.key === key));
+  if (photos.length) await go(there || photos[0].key);
 }, () => {
   build();
   label();

@@ -12,8 +12,8 @@ const call = async (name, data = {}) => {
 
 const problem = (found) => h('li', { class: found.blocks ? 'blocks' : null },
   h('p', {}, found.blocks ? h('strong', {}, `${say('export_blocks')}: `) : null, found.text),
-  found.images.length ? h('div', { class: 'pictures' }, found.images.map(([, name, picture]) => h('button', {
-    type: 'button', title: name, 'aria-label': say('export_see', { name }), onclick: () => trigger('see', {}),
+  found.images.length ? h('div', { class: 'pictures' }, found.images.map(([photo, name, picture]) => h('button', {
+    type: 'button', title: name, 'aria-label': say('export_see', { name }), onclick: () => trigger('see', { step: found.step, photo }),
   }, h('img', { src: picture, alt: '', loading: 'lazy' }))), found.more > 0 ? h('span', {}, `+${found.more}`) : null) : null);
 
 const command = (text) => {

@@ -31,7 +31,8 @@ STEPS = ("photos", "people", "choose", "crop", "caption", "export")
 class View:
     """Who looks at what: everything a handler needs.
 
-    `owner`: the visitor's token, never empty. `project`: theirs, or None where none is open.
+    `owner`: the visitor's token, never empty. `project`: theirs, or None where none is open. `photo`:
+    SHA-256 of the photo that the visitor was led to the step for, else empty.
     """
 
     desk: Desk
@@ -39,6 +40,7 @@ class View:
     project: Project | None
     language: str
     step: str
+    photo: str = ""
 
     @property
     def theirs(self) -> Project:

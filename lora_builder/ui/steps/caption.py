@@ -3,66 +3,61 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import gradio as gr
 
 from lora_builder.errors import BadInput
 from lora_builder.ui.editors import captions
 from lora_builder.ui.editors.captions import Answer
 from lora_builder.ui.editors.sent import LONGEST, names_of, text_of
-from lora_builder.ui.static import read, script
-from lora_builder.ui.steps import Updates, View, place
+from lora_builder.ui.steps import Updates, View
+from lora_builder.ui.steps.drawn import Drawn, Served
 from lora_builder.ui.steps.endpoints import Endpoints
-from lora_builder.ui.texts import tr, words_for
+from lora_builder.ui.texts import tr
 
 if TYPE_CHECKING:
     from lora_builder.ui.shell import Shell
 
 
-class Caption:
+class Caption(Drawn):
     """The captions beside their pictures, in a table."""
 
     name = "caption"
+    frame, scripts = "ldb-editor ldb-captions", ("editor.js", "caption.js")
+    styles, texts = ("editor.css", "caption.css"), ("caption_", "edit_")
 
     def __init__(self) -> None:
         self.visits = itertools.count()
         self.endpoints = Endpoints()
 
-    def build(self, shell: Shell) -> None:
-        self.shell = shell
-        self.endpoints.build(shell)
-        asked = (
+    def served(self) -> Sequence[Served]:
+        return (
             self.open_captions, self.audit_captions, self.save_captions, self.preview_change,
             self.apply_change, self.apply_cure, self.undo_change, self.lock_captions, self.history_of,
             self.revert_to, self.import_captions, self.export_captions,
         )  # fmt: skip
-        self.table = gr.HTML(
-            {},
-            html_template='<div class="ldb-editor ldb-captions"></div>',
-            css_template=read("editor.css") + read("caption.css"),
-            js_on_load=script("editor.js", "caption.js"),
-            apply_default_css=False,
-            server_functions=[shell.serve(function) for function in asked],
-            elem_id="ldb-captions",
-        )
+
+    def build(self, shell: Shell) -> None:
+        self.endpoints.build(shell)
+        super().build(shell)
 
     def outputs(self) -> list[Any]:
-        return [self.table, *self.endpoints.outputs()]
+        return [*super().outputs(), *self.endpoints.outputs()]
 
     def words(self, language: str) -> Updates:
         return self.endpoints.words(language)
 
-    def show(self, view: View) -> Updates:
+    def value(self, view: View) -> dict[str, Any]:
         # The visit makes the value another one, so that the script looks again at every visit.
-        words = words_for("caption_", view.language) | words_for("edit_", view.language)
-        table = {**place(view), "words": words, "visit": next(self.visits)}
-        return {self.table: table, **self.endpoints.show(view)}
+        return {**super().value(view), "visit": next(self.visits)}
+
+    def show(self, view: View) -> Updates:
+        return {**super().show(view), **self.endpoints.show(view)}
 
     def wire(self, shell: Shell) -> None:
+        super().wire(shell)
         self.endpoints.wire(shell)
-        shell.on(self.table.changed, lambda view: {}, [], [])
-        shell.on(self.table.rewrite, self.rewrite, [], shell.everything(), detail=True)
+        shell.on(self.body.rewrite, self.rewrite, [], shell.everything(), detail=True)
 
     def rewrite(self, view: View, sent: dict[str, Any]) -> Updates:
         """Writes captions anew, by whoever writes them now."""

@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-import gradio as gr
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lora_builder.explain import printable, title
 from lora_builder.records import Override, Reason, Verdict
 from lora_builder.ui.bench import Bench
-from lora_builder.ui.static import script
-from lora_builder.ui.steps import Updates, View, place
-from lora_builder.ui.texts import words_for
+from lora_builder.ui.steps import View
+from lora_builder.ui.steps.drawn import Drawn, Served
 from lora_builder.ui.verdicts import Editions, controls, panel, rows_of, story, tuned
 
-if TYPE_CHECKING:
-    from lora_builder.ui.shell import Shell
 
-
-class Choose:
+class Choose(Drawn):
     """One component that draws itself; the server says only what changed."""
 
     name = "choose"
+    frame, scripts = "ldb-choose", ("tiles.js", "zoom.js", "choose.js")
+    texts = ("choose_", "cover_")
 
-    def build(self, shell: Shell) -> None:
+    def __init__(self) -> None:
         self.editions = Editions()
-        served = (self.load, self.regroup, self.story, self.tune, self.decide, self.undo)
-        self.grid = gr.HTML(
-            {},
-            html_template='<div class="ldb-choose"></div>',
-            js_on_load=script("tiles.js", "zoom.js", "choose.js"),
-            server_functions=[shell.serve(function) for function in served],
-            apply_default_css=False,
-            elem_id="ldb-choose-grid",
-        )
 
-    def outputs(self) -> list[Any]:
-        return [self.grid]
+    def served(self) -> Sequence[Served]:
+        return (self.load, self.regroup, self.story, self.tune, self.decide, self.undo)
 
-    def words(self, language: str) -> Updates:
-        return {}
-
-    def show(self, view: View) -> Updates:
-        words = words_for("choose_", view.language) | words_for("cover_", view.language)
-        reasons = [title(reason, view.language) for reason in Reason]
-        value = {**place(view), "words": words, "reasons": reasons, "busy": view.busy}
-        # A job that ended may have read other photos: the page then asks for all of them again.
-        value["moment"] = view.desk.jobs.latest(view.theirs.id) if view.project else None
-        return {self.grid: value}
-
-    def wire(self, shell: Shell) -> None:
-        shell.on(self.grid.changed, lambda view: {}, [], [])
+    def value(self, view: View) -> dict[str, Any]:
+        return {**super().value(view), "reasons": [title(reason, view.language) for reason in Reason]}
 
     # Called by the script
 

@@ -3,55 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
-
-import gradio as gr
+from collections.abc import Sequence
+from typing import Any
 
 from lora_builder.ui.editors import crop
 from lora_builder.ui.editors.pictures import Darkroom
 from lora_builder.ui.editors.sent import text_of
-from lora_builder.ui.static import read, script
-from lora_builder.ui.steps import Updates, View, place
-from lora_builder.ui.texts import words_for
-
-if TYPE_CHECKING:
-    from lora_builder.ui.shell import Shell
+from lora_builder.ui.steps import View
+from lora_builder.ui.steps.drawn import Drawn, Served
 
 
-class Crop:
+class Crop(Drawn):
     """A box over each kept photo, and what it gives."""
 
     name = "crop"
+    frame, scripts = "ldb-editor ldb-crop", ("editor.js", "crop.js")
+    styles, texts = ("editor.css", "crop.css"), ("crop_", "edit_")
 
     def __init__(self) -> None:
         self.darkroom = Darkroom()
         self.visits = itertools.count()
 
-    def build(self, shell: Shell) -> None:
-        asked = (self.open_crops, self.open_photo, self.check_box, self.save_box, self.view_box)
-        self.editor = gr.HTML(
-            {},
-            html_template='<div class="ldb-editor ldb-crop"></div>',
-            css_template=read("editor.css") + read("crop.css"),
-            js_on_load=script("editor.js", "crop.js"),
-            apply_default_css=False,
-            server_functions=[shell.serve(function) for function in asked],
-            elem_id="ldb-crop-editor",
-        )
+    def served(self) -> Sequence[Served]:
+        return (self.open_crops, self.open_photo, self.check_box, self.save_box, self.view_box)
 
-    def outputs(self) -> list[Any]:
-        return [self.editor]
-
-    def words(self, language: str) -> Updates:
-        return {}
-
-    def show(self, view: View) -> Updates:
+    def value(self, view: View) -> dict[str, Any]:
         # The visit makes the value another one, so that the script looks again at every visit.
-        words = words_for("crop_", view.language) | words_for("edit_", view.language)
-        return {self.editor: {**place(view), "words": words, "visit": next(self.visits)}}
-
-    def wire(self, shell: Shell) -> None:
-        shell.on(self.editor.changed, lambda view: {}, [], [])
+        return {**super().value(view), "visit": next(self.visits)}
 
     # For the script
 

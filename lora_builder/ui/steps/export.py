@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import gradio as gr
 
 from lora_builder.base_models import BASE_MODELS
 from lora_builder.errors import BadInput
@@ -16,9 +15,9 @@ from lora_builder.export.packages import read_project
 from lora_builder.export.plan import LayoutPlan, Problem, plan
 from lora_builder.settings import Settings
 from lora_builder.ui.desk import DELIVERABLES
-from lora_builder.ui.static import script
-from lora_builder.ui.steps import Updates, View, place
-from lora_builder.ui.texts import TEXTS, tr, words_for
+from lora_builder.ui.steps import Updates, View
+from lora_builder.ui.steps.drawn import Drawn, Served
+from lora_builder.ui.texts import TEXTS, tr
 
 if TYPE_CHECKING:
     from lora_builder.ui.shell import Shell
@@ -27,46 +26,23 @@ MOST_IMAGES = 12
 """Pictures named with a problem; the rest are counted."""
 
 
-class Export:
+class Export(Drawn):
     """The plan, and the files."""
 
     name = "export"
+    frame, scripts, texts = "ldb-export", ("export.js",), ("export_",)
 
-    def build(self, shell: Shell) -> None:
-        self.body = gr.HTML(
-            {},
-            html_template='<div class="ldb-export"></div>',
-            js_on_load=script("export.js"),
-            server_functions=[shell.serve(self.load), shell.serve(self.choose)],
-            apply_default_css=False,
-            elem_id="ldb-export-body",
-        )
-
-    def outputs(self) -> list[Any]:
-        return [self.body]
-
-    def words(self, language: str) -> Updates:
-        return {}
-
-    def show(self, view: View) -> Updates:
-        moment = view.desk.jobs.latest(view.theirs.id) if view.project else None
-        words = words_for("export_", view.language)
-        return {self.body: {**place(view), "words": words, "moment": moment, "busy": view.busy}}
+    def served(self) -> Sequence[Served]:
+        return (self.load, self.choose)
 
     def wire(self, shell: Shell) -> None:
-        shell.on(self.body.changed, lambda view: {}, [], [])
+        super().wire(shell)
         shell.on(self.body.write, self.write, [], shell.everything())
-        self.shell = shell
-        shell.on(self.body.see, self.see, [], shell.everything())
 
     def write(self, view: View) -> Updates:
         """Packs again, with what it needs."""
         view.desk.run(view.theirs, self.name)
         return self.shell.at(view)
-
-    def see(self, view: View) -> Updates:
-        """The step in which a picture's crop is."""
-        return self.shell.at(self.shell.moved(view, step="crop"))
 
     # Called by the script
 
@@ -129,13 +105,14 @@ class Export:
         text = tr(key, view.language, title=title) if known else f"{problem.message} {problem.remedy}"
         photos = {image.name: image.photo for image in images}
         named = [
-            [name, printable(photos.get(name, "")), view.picture(shas[photos[name]])]
+            [shas[photos[name]], printable(photos.get(name, "")), view.picture(shas[photos[name]])]
             for name in problem.images[:MOST_IMAGES]
             if photos.get(name) in shas
         ]
         return {
             "text": text,
             "blocks": problem.blocks,
+            "step": "caption" if problem.code == "no_caption" else "crop",
             "images": named,
             "more": len(problem.images) - len(named),
         }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import gradio as gr
+from typing import Any
 
 from lora_builder.advice import doubts
 from lora_builder.explain import printable
@@ -15,12 +13,8 @@ from lora_builder.records import Measurement, Override
 from lora_builder.ui.bench import Bench
 from lora_builder.ui.desk import face_name
 from lora_builder.ui.intake import Upload
-from lora_builder.ui.static import script
-from lora_builder.ui.steps import Updates, View, place
-from lora_builder.ui.texts import words_for
-
-if TYPE_CHECKING:
-    from lora_builder.ui.shell import Shell
+from lora_builder.ui.steps import View
+from lora_builder.ui.steps.drawn import Drawn, Served
 
 MOST_PEOPLE, MOST_FACES = 24, 14
 """Shown: people in most photos, and of each the most typical faces."""
@@ -32,35 +26,14 @@ BINS = 40
 """Bars of the histogram, from 0 to 1."""
 
 
-class People:
+class People(Drawn):
     """The people found, the references, and how alike one must be."""
 
     name = "people"
+    frame, scripts, texts = "ldb-people", ("people.js",), ("people_",)
 
-    def build(self, shell: Shell) -> None:
-        served = (self.load, self.mark, self.refer, self.threshold, self.undo)
-        self.body = gr.HTML(
-            {},
-            html_template='<div class="ldb-people"></div>',
-            js_on_load=script("people.js"),
-            server_functions=[shell.serve(function) for function in served],
-            apply_default_css=False,
-            elem_id="ldb-people-body",
-        )
-
-    def outputs(self) -> list[Any]:
-        return [self.body]
-
-    def words(self, language: str) -> Updates:
-        return {}
-
-    def show(self, view: View) -> Updates:
-        moment = view.desk.jobs.latest(view.theirs.id) if view.project else None
-        words = words_for("people_", view.language)
-        return {self.body: {**place(view), "words": words, "moment": moment, "busy": view.busy}}
-
-    def wire(self, shell: Shell) -> None:
-        shell.on(self.body.changed, lambda view: {}, [], [])
+    def served(self) -> Sequence[Served]:
+        return (self.load, self.mark, self.refer, self.threshold, self.undo)
 
     # Called by the script
 
