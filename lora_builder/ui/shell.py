@@ -266,14 +266,14 @@ class Shell:
             return {self.notice: shown(notice)}
         if view.project is None:
             view = self.moved(view, step=STEPS[0])
-        return self.at(view, words=True)
+        return self.at(replace(view, photo=request.query_params.get("photo", "")[:64]), words=True)
 
     def go(self, view: View, data: dict[str, Any]) -> Updates:
         """Another step."""
         return self.at(self.moved(view, step=str(data.get("step"))))
 
     def see(self, view: View, data: dict[str, Any]) -> Updates:
-        """Another step, opened on one photo."""
+        """Another step, opened on one photo: a script says `trigger('see', {step, photo})`."""
         there = self.moved(view, step=str(data.get("step")))
         return self.at(replace(there, photo=str(data.get("photo", ""))[:64]))
 

@@ -42,6 +42,7 @@ def running_app(data_dir: Path, port: int, **environment: str) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
+            assert process.poll() is None, "the app ended"
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
                 urllib.request.urlopen(url)
                 break

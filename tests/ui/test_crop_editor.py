@@ -156,6 +156,22 @@ def test_a_photo_that_is_gone_is_a_sentence(desk: Desk, step: Crop, tmp_path: Pa
 
 
 @pytest.mark.browser
+def test_a_problem_leads_to_its_very_photo(app_data: Path, visitor: Visitor, tmp_path: Path) -> None:
+    """Whoever is led to a photo finds it in hand, in Crop and in Caption, and not again after a reload."""
+    files = [stored(tmp_path, 1), stored(tmp_path, 6), stored(tmp_path, 8)]
+    page = visitor.page
+    with open_desk(load(data_dir=app_data)) as desk:
+        project = save_project(desk, tmp_path, files, [FACE], ["one", "two", "three"])
+        key = desk.store.decisions(project.id)[1].sha256
+        visit(visitor, project, f"crop&photo={key}")
+        page.locator(f".ldb-crop .item[data-photo='{key}'][aria-current]").wait_for()
+        assert "photo=" not in page.url
+        visit(visitor, project, f"caption&photo={key}")
+        page.wait_for_function("document.activeElement.matches('.ldb-captions textarea')")
+        assert page.evaluate("document.activeElement.value") == "two"
+
+
+@pytest.mark.browser
 def test_a_hand_at_the_page_cuts_exactly_there(app_data: Path, visitor: Visitor, tmp_path: Path) -> None:
     """Drag, stretch, keys, next, undo and reload, at two widths, upright and turned: pixel for pixel."""
     files = [stored(tmp_path, 1, HOSTILE), stored(tmp_path, 6), stored(tmp_path, 8)]

@@ -16,6 +16,7 @@ const address = () => {
   const { project, step } = props.value;
   if (project) url.searchParams.set('project', project); else url.searchParams.delete('project');
   url.searchParams.set('step', step);
+  url.searchParams.delete('photo'); // it led here once
   if (url.href !== location.href) history.replaceState(null, '', url);
 };
 

@@ -24,9 +24,8 @@ class Drawn:
     `scripts` and `styles`: files of `static/`, after `dom.js`. `texts`: beginnings of the keys whose
     texts the script says. `frame`: classes of the element that it draws in.
 
-    The script may `trigger('changed')` after a server function that changed anything, and
-    `trigger('see', {step, photo})` to lead to a photo (its SHA-256) in another step, whose script
-    finds it in `props.value.photo`.
+    The script calls `trigger('changed')` after a server function that changed anything. The photo that
+    it is to open on (`Shell.see`) is `props.value.photo`, a SHA-256.
     """
 
     name: str
@@ -73,4 +72,3 @@ class Drawn:
 
     def wire(self, shell: Shell) -> None:
         shell.on(self.body.changed, lambda view: {}, [], [])
-        shell.on(self.body.see, shell.see, [], shell.everything(), detail=True)

@@ -37,6 +37,7 @@ class Export(Drawn):
 
     def wire(self, shell: Shell) -> None:
         super().wire(shell)
+        shell.on(self.body.see, shell.see, [], shell.everything(), detail=True)
         shell.on(self.body.write, self.write, [], shell.everything())
 
     def write(self, view: View) -> Updates:
