@@ -93,7 +93,7 @@ def _named(paths: list[Path]) -> list[ProjectInput]:
 
 
 def list_sources(path: Path, settings: Settings) -> Listing:
-    """Every photo below a folder, in a ZIP, or the one file, sorted by source name."""
+    """Every photo below a folder, in a ZIP, or the one file, sorted by source name; not those removed."""
     sources: list[Source] = []
     skipped: Counter[str] = Counter()
     problems: list[tuple[str, Rejected]] = []
@@ -112,11 +112,13 @@ def list_sources(path: Path, settings: Settings) -> Listing:
             sources.append(Source(name, file))
         else:
             skipped["not a picture"] += 1
-    return Listing(
-        tuple(sorted(sources, key=lambda source: source.name)),
-        dict(sorted(skipped.items())),
-        tuple(sorted(problems, key=lambda problem: problem[0])),
-    )
+    removed = frozenset(settings.removed)
+    kept = sorted((s for s in sources if s.name not in removed), key=lambda source: source.name)
+    faulty = sorted((p for p in problems if p[0] not in removed), key=lambda problem: problem[0])
+    gone = len(sources) + len(problems) - len(kept) - len(faulty)
+    if gone:
+        skipped["removed by you"] = gone
+    return Listing(tuple(kept), dict(sorted(skipped.items())), tuple(faulty))
 
 
 def _sort_member(

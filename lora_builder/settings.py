@@ -138,6 +138,10 @@ class Settings(BaseSettings):
         0, ge=0, description="The app deletes projects this many hours after their last use; 0: never."
     )
 
+    removed: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Input files that are left alone as if they were not there, by name; commas or JSON."
+    )
+
     # Measuring
     analysis_max_side: int = Field(1280, ge=320, le=4096, description="Photos are measured at this size.")
     preview_max_side: int = Field(1200, ge=64, le=4096, description="Longest side of previews, pixels.")
@@ -299,7 +303,8 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "buckets", "layouts", "extra_crops", "endpoints", "model_limits", "describe", mode="before"
+        *("buckets", "layouts", "extra_crops", "endpoints", "model_limits", "describe", "removed"),
+        mode="before",
     )
     @classmethod
     def _listed(cls, value: Any) -> Any:

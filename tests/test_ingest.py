@@ -115,3 +115,14 @@ def test_the_same_bytes_are_the_same_photo(tmp_path: Path, jpeg: bytes, settings
     photos = [identify(source, settings) for source in list_sources(tmp_path, settings).sources]
     assert [p.source.name for p in photos if isinstance(p, Photo)] == ["a.jpg", "b.zip/deep/er/a.jpg"]
     assert len({p.sha256 for p in photos if isinstance(p, Photo)}) == 1
+
+
+def test_removed_files_are_not_read(tmp_path: Path) -> None:
+    """What the user removed from a project is counted, and neither read nor named as a problem."""
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"photo")
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    listing = list_sources(tmp_path, Settings(removed=("b.jpg", "bad.zip", "gone.jpg")))
+    assert [source.name for source in listing.sources] == ["a.jpg"]
+    assert listing.problems == ()
+    assert listing.skipped == {"removed by you": 2}

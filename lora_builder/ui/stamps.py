@@ -41,7 +41,7 @@ READ_FROM = frozenset("references not_references regularisation".split())
 """Settings that name files to read: on a shared app only the project's own."""
 
 _STEP_OF: Mapping[str, tuple[str, ...]] = {
-    "photos": ("analysis_", "face_model", "body_model", "background"),
+    "photos": ("analysis_", "face_model", "body_model", "background", "removed"),
     "people": ("subject_", "references", "not_references"),
     "crop": ("image_format", "jpeg_quality", "focus_", "crop_", "mask", "recipe", "extra_crops"),
     "caption": ("trigger", "class_word", "caption_", "tag_", "failed_captions", "describe", "one_request"),

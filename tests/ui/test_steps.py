@@ -169,7 +169,7 @@ def test_the_gallery_names_every_file(place: View) -> None:
     """All files are listed, the unreadable ones with why; a page that knows them gets nothing again."""
     answer = Photos().gallery(place, {})
     assert len(answer["photos"]) == 60
-    assert answer["problems"] == [["broken.jpg", "The file is empty. Copy it again."]]
+    assert answer["problems"] == [["broken.jpg", "The file is empty. Copy it again.", "broken.jpg"]]
     assert Photos().gallery(place, {"seen": answer["key"]}) == {"same": True}
 
 

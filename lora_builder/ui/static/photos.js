@@ -111,14 +111,86 @@ const send = async (all) => {
 
 // What is there
 
-const draw = (id) => h('div', { class: 'ldb-tile kept', role: 'option' },
-  h('img', { alt: '', loading: 'lazy', decoding: 'async' }), h('span', { class: 'name', title: photos[id][0] }, photos[id][0].slice(photos[id][0].lastIndexOf('/') + 1)));
+const draw = (id) => h('div', { class: 'ldb-tile kept', role: 'option', id: `ldb-f${id}`, 'data-id': id },
+  h('img', { alt: '', loading: 'lazy', decoding: 'async', draggable: 'false' }), h('span', { class: 'mark', 'aria-hidden': 'true' }), h('span', { class: 'name' }));
 
 const update = (tile, id) => {
-  const [, picture] = photos[id];
+  const [name, picture, source] = photos[id];
   const image = tile.querySelector('img');
+  const label = tile.querySelector('.name');
+  const on = selected.has(source);
+  if (label.title !== name) { label.title = name; label.textContent = name.slice(name.lastIndexOf('/') + 1); }
+  tile.setAttribute('aria-label', name);
+  tile.setAttribute('aria-selected', String(on));
+  tile.classList.toggle('selected', on);
+  tile.classList.toggle('focus', id === focus);
+  tile.querySelector('.mark').textContent = on ? '✓' : '';
   tile.classList.toggle('waiting', !picture);
   if (picture && image.getAttribute('src') !== picture) image.src = picture;
+};
+
+// Selecting, and taking out of the project
+
+let selected = new Set(); // source names: places change as photos come and go
+let focus = null;
+let anchor = null;
+
+const bulk = () => {
+  ui.bulk.hidden = !selected.size;
+  ui.selectHint.hidden = selected.size > 0;
+  ui.count.textContent = say('photos_selected', { n: selected.size });
+  pane.refresh();
+};
+
+const pick = (id, extend) => {
+  if (id === null || !photos[id]) return;
+  focus = id;
+  if (extend && anchor !== null) {
+    const [from, to] = [anchor, id].sort((a, b) => a - b);
+    for (let at = from; at <= to; at += 1) selected.add(photos[at][2]);
+  } else {
+    anchor = id;
+    if (!selected.delete(photos[id][2])) selected.add(photos[id][2]);
+  }
+  pane.root.setAttribute('aria-activedescendant', `ldb-f${id}`);
+  bulk();
+};
+
+const remove = (names) => {
+  if (!names.length) return;
+  selected = new Set();
+  focus = null;
+  anchor = null;
+  trigger('remove', { names });
+};
+
+const keys = (event) => {
+  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (moves[event.key]) {
+    const next = pane.beside(focus, ...moves[event.key]);
+    if (next === null) return;
+    if (event.shiftKey) pick(next, true);
+    else { focus = next; anchor = next; pane.root.setAttribute('aria-activedescendant', `ldb-f${next}`); }
+    pane.reveal(next);
+    pane.refresh();
+  } else if (event.key === ' ' || event.key.toLowerCase() === 'x') pick(focus, false);
+  else if (event.key === 'Delete') remove([...selected]);
+  else if (event.key === 'Escape') { selected = new Set(); bulk(); }
+  else return;
+  event.preventDefault();
+};
+
+const gone = () => {
+  const removed = props.value.removed || [];
+  ui.removed.hidden = !removed.length;
+  if (!removed.length) return;
+  const back = (names) => trigger('restore', { names });
+  ui.removed.replaceChildren(
+    h('summary', {}, say('photos_removed', { n: removed.length })),
+    h('button', { type: 'button', id: 'ldb-restore', onclick: () => back(removed.map(([source]) => source)) }, say('photos_restore_all')),
+    h('ul', {}, removed.map(([source, name]) => h('li', {}, h('span', { translate: 'no' }, name), ' ',
+      h('button', { type: 'button', 'aria-label': `${say('photos_restore')}: ${name}`, onclick: () => back([source]) }, say('photos_restore'))))));
 };
 
 let listed = '';
@@ -134,9 +206,14 @@ const gallery = async () => {
     ui.title.textContent = photos.length ? say('photos_count', { n: photos.length, done: photos.filter((photo) => photo[1]).length }) : '';
     ui.gallery.hidden = !photos.length;
     ui.skipped.textContent = answer.problems.length ? say('photos_problems', { n: answer.problems.length }) : '';
-    ui.problems.replaceChildren(...answer.problems.map(([name, why]) => h('li', {}, h('strong', {}, name), ` ${why}`)));
+    ui.problems.replaceChildren(...answer.problems.map(([name, why]) => h('li', {}, h('strong', { translate: 'no' }, name), ` ${why}`)));
+    ui.faulty = answer.problems.map(([, , source]) => source);
+    const there = new Set(photos.map((photo) => photo[2]));
+    selected = new Set([...selected].filter((source) => there.has(source)));
+    if (focus !== null && focus >= photos.length) focus = null;
     ui.problemBox.hidden = !answer.problems.length;
     pane.show([{ key: 'all', title: '', items: photos.map((_, id) => id) }]);
+    bulk();
   } finally { asking = false; }
 };
 
@@ -150,9 +227,21 @@ const build = () => {
     status: h('div', { class: 'ldb-sending', 'aria-live': 'polite' }), ask: h('div', { class: 'ldb-ask', role: 'alert' }),
     finished: h('input', { type: 'checkbox', id: 'ldb-finished' }), title: h('h2', { class: 'ldb-h2' }), skipped: h('summary', {}), problems: h('ul', {}),
   };
-  ui.problemBox = h('details', { class: 'ldb-problems', hidden: true }, ui.skipped, ui.problems);
+  ui.problemBox = h('details', { class: 'ldb-problems', hidden: true }, ui.skipped, ui.problems,
+    h('button', { type: 'button', class: 'ldb-plain', onclick: () => remove(ui.faulty) }, say('photos_remove_faulty')));
+  ui.removed = h('details', { class: 'ldb-problems ldb-removed', hidden: true });
+  ui.count = h('strong', { role: 'status' });
+  ui.selectHint = h('span', { class: 'ldb-hint' }, say('photos_select'));
+  ui.bulk = h('span', { class: 'ldb-picked', hidden: true }, ui.count,
+    h('button', { type: 'button', id: 'ldb-remove', class: 'ldb-plain', onclick: () => remove([...selected]) }, say('photos_remove')),
+    h('button', { type: 'button', class: 'ldb-plain', onclick: () => { selected = new Set(); bulk(); } }, say('photos_clear')));
   pane = new Pane({ label: say('step_photos'), tile: [104, 128], draw, update, empty: '' });
-  ui.gallery = h('section', { class: 'ldb-gallery', hidden: true }, ui.title, ui.problemBox, pane.root);
+  pane.root.addEventListener('click', (event) => {
+    const tile = event.target.closest('.ldb-tile');
+    if (tile) pick(Number(tile.dataset.id), event.shiftKey);
+  });
+  pane.root.addEventListener('keydown', keys);
+  ui.gallery = h('section', { class: 'ldb-gallery', hidden: true }, ui.title, h('div', { class: 'ldb-line2' }, ui.selectHint, ui.bulk), pane.root);
   const zone = h('div', { class: `ldb-zone${value.project && !value.empty ? ' slim' : ''}` },
     h('p', { class: 'big' }, say(value.project && !value.empty ? 'photos_more' : 'photos_drop')),
     h('div', { class: 'buttons' },
@@ -172,7 +261,7 @@ const build = () => {
     for (const entry of entries) await walk(entry, '', found);
     send(found);
   });
-  host.replaceChildren(zone, ui.gallery);
+  host.replaceChildren(zone, ui.removed, ui.problemBox, ui.gallery);
 };
 
 let built = '';
@@ -180,7 +269,8 @@ const show = () => {
   const value = props.value;
   if (!value.words) return;
   const key = `${value.project} ${value.language} ${value.empty} ${value.reads}`;
-  if (key !== built) { built = key; listed = ''; photos = []; build(); }
+  if (key !== built) { built = key; listed = ''; photos = []; selected = new Set(); focus = null; anchor = null; build(); }
+  gone();
   gallery();
 };
 

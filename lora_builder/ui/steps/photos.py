@@ -10,8 +10,10 @@ import gradio as gr
 from lora_builder import measure
 from lora_builder.errors import BadInput
 from lora_builder.explain import printable
+from lora_builder.records import Rejected
 from lora_builder.store import Project
 from lora_builder.ui import samples
+from lora_builder.ui.editors.sent import names_of
 from lora_builder.ui.intake import Upload
 from lora_builder.ui.static import script
 from lora_builder.ui.steps import Updates, View, place
@@ -87,6 +89,7 @@ class Photos:
             "promise": f"{where} {limits}",
             "empty": project is None or not (reads or any(project.input.iterdir())),
             "reads": printable(str(project.input)) if project is not None and reads else "",
+            "removed": [[name, printable(name)] for name in settings.removed] if project else [],
             "moment": desk.jobs.latest(project.id) if project else None,
         }
         return {
@@ -103,6 +106,8 @@ class Photos:
         shell.on(self.zone.arrived, self.take, [], whole, needs_project=False, detail=True)
         shell.on(self.zone.sample, self.sample, [], whole, needs_project=False)
         shell.on(self.zone.again, self.again, [], whole)
+        shell.on(self.zone.remove, self.remove, [], whole, detail=True)
+        shell.on(self.zone.restore, self.restore, [], whole, detail=True)
         shell.on(self.open.click, self.read_folder, [self.folder], whole, needs_project=False)
         for name in ("trigger", "class_word"):
             box = getattr(self, name)
@@ -159,21 +164,49 @@ class Photos:
         there = self.shell.moved(view, project=made[0].id)
         return {**self.shell.at(there), self.folder: gr.update(value="")}
 
+    def remove(self, view: View, data: dict[str, Any]) -> Updates:
+        """Takes files out of the project (`names`); the files themselves stay where they are."""
+        names = names_of(view, data, "names")
+        return self._removed(view, tuple(dict.fromkeys([*view.settings.removed, *names])))
+
+    def restore(self, view: View, data: dict[str, Any]) -> Updates:
+        """Puts removed files (`names`) back."""
+        back = set(names_of(view, data, "names"))
+        return self._removed(view, tuple(name for name in view.settings.removed if name not in back))
+
+    def _removed(self, view: View, names: tuple[str, ...]) -> Updates:
+        before = view.settings.removed
+        view.desk.set_settings(view.theirs, {"removed": names})
+        if names != before:
+            view.desk.run(view.theirs, self.name)
+        return self.shell.at(view)
+
     def gallery(self, view: View, data: dict[str, Any]) -> Any:
         """The photos known so far, those looked at with their picture; `same` where nothing changed."""
         desk = view.desk
+        removed = frozenset(view.settings.removed)
         photos, problems = desk.store.photos(view.theirs.id)
+        photos = [photo for photo in photos if photo.source.name not in removed]
+        problems = [(name, problem) for name, problem in problems if name not in removed]
         # The previews are there before the measurements are: those are saved many at a time.
         seen = {p.sha256 for p in photos if measure.preview_path(desk.settings, p.sha256).exists()}
-        key = f"{len(photos)} {len(problems)} {len(seen)} {desk.jobs.latest(view.theirs.id)}"
+        key = f"{len(photos)} {len(problems)} {len(seen)} {desk.jobs.latest(view.theirs.id)} {view.busy}"
         if data.get("seen") == key:
             return {"same": True}
+        if not view.busy:
+            # Nobody works at these any more: what has no picture could not be read.
+            unseen = {p.sha256 for p in photos} - seen
+            looks = desk.store.looks(unseen, measure.recipe(view.settings))
+            faulty = {sha256: look for sha256, look in looks.items() if isinstance(look, Rejected)}
+            problems += [(p.source.name, faulty[p.sha256]) for p in photos if p.sha256 in faulty]
+            photos = [photo for photo in photos if photo.sha256 not in faulty]
         return {
             "key": key,
             "photos": [
-                [printable(p.source.name), view.picture(p.sha256) if p.sha256 in seen else ""] for p in photos
+                [printable(p.source.name), view.picture(p.sha256) if p.sha256 in seen else "", p.source.name]
+                for p in photos
             ],
-            "problems": [[printable(name), f"{p.message} {p.remedy}".strip()] for name, p in problems],
+            "problems": [[printable(name), f"{p.message} {p.remedy}".strip(), name] for name, p in problems],
         }
 
     def _set(self, name: str) -> Any:
