@@ -13,6 +13,7 @@ from lora_builder.explain import printable
 from lora_builder.jobs import Snapshot, StageProgress, State
 from lora_builder.records import Stage
 from lora_builder.store import Store
+from lora_builder.ui.said import said
 from lora_builder.ui.static import script
 from lora_builder.ui.steps import STEPS, Updates, View, place
 from lora_builder.ui.texts import tr, words_for
@@ -110,7 +111,7 @@ def _just_begun(snapshot: Snapshot) -> bool:
 def status(snapshot: Snapshot, language: str, stopping: bool) -> str:
     """How the job stands, in one line."""
     if snapshot.state is State.FAILED:
-        return snapshot.error or tr("progress_bug", language)
+        return said(snapshot.error, language) or tr("progress_bug", language)
     if snapshot.state is State.QUEUED:
         key = "progress_queued" if snapshot.ahead else "progress_starting"
         return tr(key, language, ahead=snapshot.ahead)
@@ -150,7 +151,7 @@ def _bar(stage: Stage, entry: StageProgress | None, active: bool) -> dict[str, A
 def _remedy(snapshot: Snapshot, language: str) -> str:
     if snapshot.state is not State.FAILED:
         return ""
-    return snapshot.remedy if snapshot.error else tr("progress_bug_remedy", language)
+    return said(snapshot.remedy, language) if snapshot.error else tr("progress_bug_remedy", language)
 
 
 @functools.lru_cache(maxsize=16)

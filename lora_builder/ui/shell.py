@@ -46,6 +46,7 @@ from lora_builder.errors import LoraBuilderError
 from lora_builder.ui import door, presenters
 from lora_builder.ui.desk import Desk
 from lora_builder.ui.progress import Progress
+from lora_builder.ui.said import said, told
 from lora_builder.ui.sidebar import Sidebar
 from lora_builder.ui.static import script
 from lora_builder.ui.steps import STEPS, Step, Updates, View, place
@@ -151,7 +152,7 @@ class Shell:
             try:
                 return handler(view, data)
             except LoraBuilderError as error:
-                return {"error": str(error)}
+                return {"error": told(error, view.language)}
 
         served.__name__ = handler.__name__
         return served
@@ -188,7 +189,8 @@ class Shell:
         try:
             updates = handler(view, *values)
         except LoraBuilderError as error:
-            return {self.notice: shown(presenters.notice(error.message, error.remedy))}
+            words = [said(part, view.language) for part in (error.message, error.remedy)]
+            return {self.notice: shown(presenters.notice(*words))}
         return {**self.drawn(view), **updates}
 
     # What is always there

@@ -15,6 +15,7 @@ from lora_builder.records import Measurement, Override, Reason, Verdict
 from lora_builder.redundancy import Kind
 from lora_builder.settings import Settings
 from lora_builder.ui.bench import Bench
+from lora_builder.ui.said import said
 from lora_builder.ui.texts import tr
 
 REASONS = tuple(reason.value for reason in Reason)
@@ -114,10 +115,10 @@ def story(bench: Bench, verdict: Verdict, language: str) -> dict[str, Any]:
     return {
         "name": printable(verdict.photo.source.name),
         "title": title(verdict.reason, language),
-        "why": detail(verdict, language),
+        "why": said(detail(verdict, language), language),
         "size": size,
         "figures": figures,
-        "warnings": list(look.warnings) if isinstance(look, Measurement) else [],
+        "warnings": [said(line, language) for line in getattr(look, "warnings", ())],
     }
 
 

@@ -20,6 +20,7 @@ from lora_builder.errors import BadInput
 from lora_builder.records import Decision, Shot
 from lora_builder.ui.editors import crop
 from lora_builder.ui.editors.sent import MOST, names_of, text_of
+from lora_builder.ui.said import said
 from lora_builder.ui.steps import View
 from lora_builder.ui.texts import tr
 
@@ -84,7 +85,7 @@ def rows(view: View, some: Mapping[str, CaptionEntry]) -> list[Answer]:
                 "thumb": view.picture(sha256),
                 "text": entry.text,
                 "author": entry.author,
-                "reason": entry.reason if entry.state is CaptionState.FAILED else "",
+                "reason": said(entry.reason, view.language) if entry.state is CaptionState.FAILED else "",
                 "locked": entry.locked,
                 **_cut(decision, extra if part else decision.crop),
             }

@@ -8,6 +8,7 @@ from typing import Any
 from lora_builder.explain import printable, title
 from lora_builder.records import Override, Reason, Verdict
 from lora_builder.ui.bench import Bench
+from lora_builder.ui.said import said
 from lora_builder.ui.steps import View
 from lora_builder.ui.steps.drawn import Drawn, Served
 from lora_builder.ui.verdicts import Editions, controls, panel, rows_of, story, tuned
@@ -40,7 +41,10 @@ class Choose(Drawn):
         ]
         return {
             "photos": photos,
-            "problems": [[printable(name), f"{p.message} {p.remedy}".strip()] for name, p in bench.problems],
+            "problems": [
+                [printable(name), said(f"{p.message} {p.remedy}".strip(), view.language)]
+                for name, p in bench.problems
+            ],
             "controls": controls(view.settings, view.language),
             "panel": panel(bench, verdicts, view.language),
             "depth": view.desk.store.history.depth(view.theirs.id),

@@ -15,6 +15,7 @@ from lora_builder.store import Project
 from lora_builder.ui import samples
 from lora_builder.ui.editors.sent import names_of
 from lora_builder.ui.intake import Upload
+from lora_builder.ui.said import said
 from lora_builder.ui.static import script
 from lora_builder.ui.steps import Updates, View, place
 from lora_builder.ui.texts import tr, words_for
@@ -206,7 +207,10 @@ class Photos:
                 [printable(p.source.name), view.picture(p.sha256) if p.sha256 in seen else "", p.source.name]
                 for p in photos
             ],
-            "problems": [[printable(name), f"{p.message} {p.remedy}".strip(), name] for name, p in problems],
+            "problems": [
+                [printable(name), said(f"{p.message} {p.remedy}".strip(), view.language), name]
+                for name, p in problems
+            ],
         }
 
     def _set(self, name: str) -> Any:
