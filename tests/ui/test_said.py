@@ -92,6 +92,10 @@ def test_both_languages_carry_the_same_words_over() -> None:
             "参考照片 a. b.jpg 无法读取：文件是空的。请重新复制。",
         ),
         ("alpha@here: The model refused.", "alpha@here：模型拒绝了。"),
+        (
+            "7 photos have no caption: a.jpg, b.jpg and 5 more. m@h: No answer within 9 s.",
+            "7 张照片没有描述：a.jpg, b.jpg，另有 5 张。m@h：9 秒内没有答复。",
+        ),
         ("There are no pictures. (0001, 0002) Run the export again.", None),
         ("You have 3 jobs at work already.", TEXTS["too_many_jobs"][1].format(most=3)),
         ("Ein Satz, den niemand kennt. Noch einer.", None),

@@ -218,8 +218,10 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("Save it as CSV, UTF-8.", "请另存为 UTF-8 编码的 CSV。"),
     ("{name} is neither a .txt nor a .csv file.", "{name} 既不是 .txt 也不是 .csv 文件。"),
     ("Choose captions in one of these.", "请选择这两种格式之一的描述。"),
-    ("{count} photos have no caption: {names}. {reason}", "{count} 张照片没有描述：{names}。{reason}"),
-    ("1 photo has no caption: {names}. {reason}", "1 张照片没有描述：{names}。{reason}"),
+    ("{photos} no caption: {names}. {reason}", "{photos}没有描述：{names}。{reason}"),
+    ("1 photo has", "1 张照片"),
+    ("{count} photos have", "{count} 张照片"),
+    ("{names} and {count} more", "{names}，另有 {count} 张"),
     (
         "Run again to try once more, write them yourself, or set failed_captions to compose or leave_out.",
         "请重新运行再试一次、自己撰写，或将 failed_captions 设为 compose 或 leave_out。",
