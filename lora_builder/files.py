@@ -92,12 +92,15 @@ def atomic_file(path: Path, root: Path | None = None) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
-def atomic_write(path: Path, data: bytes, root: Path | None = None) -> None:
+def atomic_write(path: Path, data: bytes, root: Path | None = None, mode: int | None = None) -> None:
     """Makes `path` hold exactly `data`, safely on the disk; a kill leaves what was there before.
 
-    Raises OutputUnwritable where the disk refuses. `root`: see `atomic_file`.
+    Raises OutputUnwritable where the disk refuses. `root`: see `atomic_file`. `mode`: who may read it,
+    from its first byte on; None: as the system says.
     """
     with atomic_file(path, root) as stream:
+        if mode is not None:
+            Path(stream.name).chmod(mode)
         stream.write(data)
 
 

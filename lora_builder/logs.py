@@ -33,6 +33,8 @@ FILE_BYTES, FILES_A_START, FILES = 2 << 20, 3, 20
 FIELDS = ("project", "job", "photo", "stage", "seconds", "count", "state")
 """What `extra` of a log call may add to its line."""
 
+LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
+
 MASK = "***"
 
 SHORTEST_SECRET = 6
@@ -40,7 +42,7 @@ SHORTEST_SECRET = 6
 
 KEY_SHAPES = re.compile(
     r"""
-    \b(?:hf|sk|ms|gsk|ghp|xai|AIza)[-_][\w-]{12,}     # keys by their makers' prefixes
+    \b(?:hf|sk|ms|gsk|ghp|xai|AIza)[-_][\w-]{12,}(?:\.[\w-]+)*  # keys by their makers' prefixes
     | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)                 # user:password in an address
     | (?i:(?<=bearer\s))[\w.~+/=-]{8,}                # an Authorization header
     | (?i:(?<=api_key=)|(?<=apikey=)|(?<=token=)|(?<=password=)|(?<=secret=))[^\s&'",;]{4,}
@@ -69,6 +71,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     found: set[str] = set()
     for name in Settings.model_fields:
         found.update(_hidden(getattr(settings, name)))
+    found.update(pair.partition(":")[2] for pair in settings.login.get_secret_value().split(","))
     if settings.database_url:
         with contextlib.suppress(sa.exc.ArgumentError):
             found.add(sa.make_url(settings.database_url).password or "")
@@ -227,8 +230,14 @@ def _file_handler(folder: Path, censor: Censor) -> logging.Handler:
     return handler
 
 
-def latest(settings: Settings, count: int = 200) -> list[dict[str, Any]]:
-    """The newest lines of all starts, newest last."""
+def latest(
+    settings: Settings, count: int = 200, *, least: str = "debug", project: str = ""
+) -> list[dict[str, Any]]:
+    """The newest lines of all starts, newest last: those of a level at least, and of a project's id.
+
+    An id may be given by its first digits, as the lines hold it.
+    """
+    wanted = LEVELS.get(least.upper(), logging.NOTSET)
     folder = settings.data_dir / FOLDER
     files = sorted(folder.glob("*.jsonl*"), key=lambda path: path.stat().st_mtime, reverse=True)
     lines: list[dict[str, Any]] = []
@@ -236,7 +245,17 @@ def latest(settings: Settings, count: int = 200) -> list[dict[str, Any]]:
         with contextlib.suppress(OSError):
             for text in path.read_text("utf-8", "replace").splitlines():
                 with contextlib.suppress(ValueError):  # the last line of a killed process
-                    lines.append(json.loads(text))
+                    line = json.loads(text)
+                    if _is_wanted(line, wanted, project):
+                        lines.append(line)
         if len(lines) >= count:
             break
     return sorted(lines, key=lambda line: str(line.get("time", "")))[-count:]
+
+
+def _is_wanted(line: dict[str, Any], least: int, project: str) -> bool:
+    known = LEVELS
+    if known.get(str(line.get("level", "")).upper(), logging.CRITICAL) < least:
+        return False
+    of = str(line.get("project", ""))
+    return not project or (bool(of) and (of.startswith(project) or project.startswith(of)))

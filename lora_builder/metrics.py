@@ -14,6 +14,7 @@ HELP = {
     "lora_builder_photos_total": "Photos gone through a stage.",
     "lora_builder_stage_seconds_total": "Time spent in a stage.",
     "lora_builder_unreadable_total": "Photos that could not be measured or cut.",
+    "lora_builder_logins_refused_total": "Logins with a wrong name or password.",
     "lora_builder_model_requests": "Requests to vision models, of all times.",
     "lora_builder_jobs_waiting": "Jobs of the app that wait.",
     "lora_builder_free_memory_bytes": "Memory that can be had without swapping.",

@@ -91,11 +91,13 @@ class _Job:
     captions: dict[str, CaptionEntry] = field(default_factory=dict)
     """By item: the photo's SHA-256, and for a further crop `SHA256/NAME`."""
 
-    def event(self, stage: Stage, done: int, total: int, photo: str = "", message: str = "") -> Event:
+    def event(
+        self, stage: Stage, done: int, total: int, photo: str = "", message: str = "", pixels: int = 0
+    ) -> Event:
         if self.cancelled():
             raise Cancelled("Stopped. What was done is kept.", "Run again to go on.")
         check_disk(self.settings, self.project.folder, self.settings.data_dir)
-        return Event(self.project.name, stage, done, total, photo, message)
+        return Event(self.project.name, stage, done, total, photo, message, pixels)
 
     @property
     def kept(self) -> list[Verdict]:
@@ -199,7 +201,8 @@ def _measure(job: _Job) -> Iterator[Event]:
             if len(batch) >= SAVE_EVERY:
                 job.store.save_looks(recipe, batch)
                 batch = {}
-            yield job.event(Stage.MEASURE, len(job.looks), total, photo.source.name)
+            pixels = 0 if isinstance(look, Rejected) else look.width * look.height
+            yield job.event(Stage.MEASURE, len(job.looks), total, photo.source.name, pixels=pixels)
     finally:
         job.store.save_looks(recipe, batch)
     job.references = [measure.reference(path, job.settings) for path in job.settings.references]

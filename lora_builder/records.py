@@ -393,7 +393,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Event:
-    """One step of progress. `photo` is a source name; `message` a sentence for people."""
+    """One step of progress. `photo` is a source name; `message` a sentence for people.
+
+    `pixels`: of the photo that was measured just now; 0 where none was, or nothing could be had of it.
+    """
 
     project: str
     stage: Stage
@@ -401,3 +404,4 @@ class Event:
     total: int
     photo: str = ""
     message: str = ""
+    pixels: int = 0

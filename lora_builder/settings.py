@@ -7,6 +7,7 @@ A setting's environment name is its own name in capitals; the data folder's is `
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from pathlib import Path
@@ -25,6 +26,9 @@ from pydantic_settings import (
 
 from lora_builder.base_models import PORTRAIT_SIZES
 from lora_builder.errors import BadSettings
+
+PRIVATE_NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7")
+"""Where a Space's proxies are (RFC 1918, RFC 4193)."""
 
 BUCKET_STEP = 8
 """Sides of training images are multiples of this: the VAE's downsampling factor."""
@@ -95,19 +99,37 @@ class Settings(BaseSettings):
     login: SecretStr = Field(
         SecretStr(""), description="NAME:PASSWORD of those who may come in, commas between; empty: everybody."
     )
+    login_file: Path | None = Field(
+        None, description="File with more such lines, passwords hashed; see the command `login`."
+    )
     behind_proxy: bool = Field(
         False, description="A proxy on this machine serves the app to others: nobody counts as local."
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default_factory=lambda: PRIVATE_NETWORKS if os.environ.get("SPACE_ID") else (),
+        description="Proxies whose X-Forwarded-For is believed: addresses or networks, commas.",
+    )
     share: bool = Field(False, description="Open a public address through Gradio's servers (a stranger's).")
     visitor_upload_mb: int = Field(
-        default_factory=lambda: 8192 if os.environ.get("SPACE_ID") else 0,
+        default_factory=lambda: 4096 if os.environ.get("SPACE_ID") else 0,
         ge=0,
         description="Most MiB that one visitor may upload in an hour; 0: no limit.",
+    )
+    visitor_megapixels: int = Field(
+        default_factory=lambda: 100_000 if os.environ.get("SPACE_ID") else 0,
+        ge=0,
+        description="Most megapixels of photos measured for one visitor in an hour; 0: no limit.",
     )
     visitor_jobs: int = Field(
         default_factory=lambda: 3 if os.environ.get("SPACE_ID") else 0,
         ge=0,
         description="Most jobs of one visitor that wait or run; 0: no limit.",
+    )
+    address_visitors: int = Field(
+        3, ge=0, description="From one address so much is allowed as to so many visitors; 0: no limit."
+    )
+    all_visitors: int = Field(
+        12, ge=0, description="To all together so much is allowed as to so many visitors; 0: no limit."
     )
     metrics_token: SecretStr = Field(
         SecretStr(""), description="Who sends it as Bearer may read /metrics and /log; empty: this machine."
@@ -304,6 +326,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("buckets", "layouts", "extra_crops", "endpoints", "model_limits", "describe", "removed"),
+        "trusted_proxies",
         mode="before",
     )
     @classmethod
@@ -313,6 +336,13 @@ class Settings(BaseSettings):
         if value.startswith("["):
             return json.loads(value)
         return tuple(filter(None, (part.strip() for part in value.split(","))))
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ipaddress.ip_network(text, strict=False)  # its ValueError names the fault
+        return value
 
     @field_validator("buckets")
     @classmethod

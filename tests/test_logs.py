@@ -126,3 +126,17 @@ def test_a_broken_last_line_hides_no_other(settings: Settings) -> None:
     folder.mkdir(parents=True)
     (folder / "1.jsonl").write_text(json.dumps({"time": "1", "message": "whole"}) + '\n{"time": "2", "mess')
     assert [line["message"] for line in latest(settings)] == ["whole"]
+
+
+def test_the_log_narrows_down_to_a_level_and_a_project(marked: Settings) -> None:
+    """Whoever looks for what went wrong with one project need not read everybody's."""
+    log = logging.getLogger("lora_builder.test")
+    log.info("of one", extra={"project": "one-project-"})
+    log.warning("of another", extra={"project": "two-project-"})
+    log.warning("of nobody")
+    said = [line["message"] for line in latest(marked, least="warning")]
+    assert "of another" in said and "of nobody" in said and "of one" not in said
+    found = latest(marked, project="one-project-and-the-rest-of-its-id")
+    assert [line["message"] for line in found] == ["of one"]
+    assert latest(marked, project="one-project-", least="error") == []
+    assert len(latest(marked, least="no such level")) >= 3

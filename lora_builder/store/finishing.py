@@ -58,6 +58,13 @@ class Finishing:
                 row = {"owner": owner, "name": name, "edits": asdict(edits)}
                 upsert(connection, _recipes, [row], ("owner", "name"))
 
+    def hand_over(self, connection: sa.Connection, owner: str, to: str) -> None:
+        """Gives an owner's recipes to another, in the caller's transaction; of one name theirs stays."""
+        names = sa.select(_recipes.c.name).where(_recipes.c.owner == to).scalar_subquery()
+        mine = _recipes.c.owner == owner
+        connection.execute(_recipes.delete().where(mine & _recipes.c.name.in_(names)))
+        connection.execute(_recipes.update().where(mine).values(owner=to))
+
     def forget(self, connection: sa.Connection, project_id: str) -> None:
         """Deletes what belongs to a project, in the caller's transaction."""
         for table in (_crops, _edits):

@@ -106,6 +106,13 @@ class Store:
         with self._engine.begin() as connection:
             return [_project(row) for row in connection.execute(query)]
 
+    def hand_over(self, owner: str, to: str) -> int:
+        """Gives an owner's projects and recipes to another, and says how many projects."""
+        with self._engine.begin() as connection:
+            self.finishing.hand_over(connection, owner, to)
+            theirs = _projects.update().where(_projects.c.owner == owner)
+            return connection.execute(theirs.values(owner=to)).rowcount
+
     def rename_project(self, id: str, name: str) -> None:
         """Gives the project another name."""
         with self._engine.begin() as connection:

@@ -22,6 +22,7 @@ from lora_builder.records import Box, Override
 from lora_builder.store import Project
 from lora_builder.ui.desk import Desk
 from lora_builder.ui.door import TOKEN
+from lora_builder.ui.fence import ADDRESS
 from lora_builder.ui.intake import Upload
 from lora_builder.ui.steps import STEPS
 
@@ -51,7 +52,14 @@ class Api:
         for endpoint in (self.run, self.status, self.events, self.decisions, self.set_override, self.delete):
             gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=None)
 
-    def create(self, token: str, files: list[str], name: str, settings: dict[str, Any] | None) -> Any:
+    def create(
+        self,
+        token: str,
+        files: list[str],
+        name: str,
+        settings: dict[str, Any] | None,
+        request: gr.Request,
+    ) -> Any:
         """Makes a project of photos or ZIPs and runs everything.
 
         `settings`: names and values as `lora-dataset-builder config` lists them. Returns `project`
@@ -59,7 +67,7 @@ class Api:
         """
 
         def make() -> Any:
-            owner = _owner(token)
+            owner = self._seen(token, request)
             project = self.desk.intake.create(owner, name or "", "en")
             try:
                 uploads = [Upload(Path(file), Path(file).name) for file in files or []]
@@ -73,9 +81,14 @@ class Api:
 
         return _told(make)
 
-    def run(self, token: str, project: str, step: str = "") -> dict[str, Any]:
+    def run(self, token: str, project: str, request: gr.Request, step: str = "") -> dict[str, Any]:
         """Runs everything again, or one step: photos, people, choose, crop, caption, export."""
-        return _told(lambda: {"job": self.desk.run(self._mine(token, project), _step(step), ordered=True)})
+
+        def again() -> dict[str, Any]:
+            self._seen(token, request)
+            return {"job": self.desk.run(self._mine(token, project), _step(step), ordered=True)}
+
+        return _told(again)
 
     def status(self, token: str, project: str) -> dict[str, Any]:
         """How far the project's run is, how it ended, and which steps are out of date."""
@@ -140,6 +153,12 @@ class Api:
             return {"deleted": project}
 
         return _told(forget)
+
+    def _seen(self, token: str, request: gr.Request) -> str:
+        """The owner; their limits are their address's too, for a token costs nothing."""
+        owner = _owner(token)
+        self.desk.quotas.seen(owner, request.headers.get(ADDRESS.decode(), ""))
+        return owner
 
     def _mine(self, token: str, project: str) -> Project:
         mine = self.desk.mine(project, _owner(token))

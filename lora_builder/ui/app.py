@@ -9,16 +9,20 @@ import threading
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from lora_builder import logs
 from lora_builder.files import sweep
+from lora_builder.passwords import Passwords
 from lora_builder.settings import Settings
 from lora_builder.store import Store
 from lora_builder.ui import door, fence, operations
+from lora_builder.ui.accounts import Accounts, KnowAccounts, gradio_auth, login_key, oauth_ready
 from lora_builder.ui.api import Api
 from lora_builder.ui.desk import Desk
 from lora_builder.ui.janitor import Janitor
 from lora_builder.ui.outward import Keys
+from lora_builder.ui.quotas import Quotas
 from lora_builder.ui.runs import jobs_of
 from lora_builder.ui.shell import Shell
 from lora_builder.ui.static import FOLDER
@@ -44,8 +48,17 @@ def launch(settings: Settings) -> None:
     if settings.share:
         print(tr("share_warning", "en"), flush=True)
     with Store(settings.database) as store:
-        keys = Keys()
-        desk = Desk(settings, store, jobs_of(store, settings, keys, local), local, keys=keys)
+        keys, passwords = Keys(), Passwords(settings)
+        quotas = Quotas(settings.address_visitors, settings.all_visitors)
+        desk = Desk(
+            settings,
+            store,
+            jobs_of(store, settings, keys, local, quotas),
+            local,
+            keys=keys,
+            accounts=Accounts(login_key(settings)),
+            quotas=quotas,
+        )
         janitor = Janitor(desk)
         try:
             desk.intake.tidy()
@@ -55,7 +68,7 @@ def launch(settings: Settings) -> None:
             _, address, _ = page.launch(
                 server_name=host,
                 share=settings.share,
-                auth=fence.logins(settings),
+                auth=gradio_auth(passwords),
                 quiet=True,
                 prevent_thread_lock=True,
                 ssr_mode=False,
@@ -67,8 +80,7 @@ def launch(settings: Settings) -> None:
                 app_kwargs={
                     "routes": door.routes(desk.signer, desk.read_picture, desk.file_of)
                     + operations.routes(settings, store),
-                    "middleware": fence.middleware(fence.Fence(settings, local), fence.login_key(settings))
-                    + door.middleware(),
+                    "middleware": _middleware(desk, passwords),
                 },
             )
             print(f"{tr('title', 'en')} is open at {address} (Ctrl-C stops it)", flush=True)
@@ -76,6 +88,18 @@ def launch(settings: Settings) -> None:
         finally:
             janitor.stop()
             desk.jobs.close()
+
+
+def _middleware(desk: Desk, passwords: Passwords) -> list[Middleware]:
+    """What stands before Gradio's routes."""
+    who = Middleware(
+        KnowAccounts,
+        accounts=desk.accounts,
+        passwords=passwords,
+        settings=desk.settings,
+        hand_over=desk.hand_over,
+    )
+    return fence.middleware(fence.Fence(desk.settings, desk.local, desk.quotas), [who]) + door.middleware()
 
 
 def hosted(settings: Settings) -> Settings:
@@ -129,6 +153,10 @@ def build(desk: Desk) -> gr.Blocks:
     with gr.Blocks(
         title=tr("title", "en"), analytics_enabled=False, fill_width=True, delete_cache=(3600, CACHE_AGE_S)
     ) as blocks:
+        if oauth_ready(desk.settings):
+            # Gradio adds the routes that talk with the Hub to a page that holds this button. The one that
+            # people see is the sidebar's: it speaks their language and brings them back to where they were.
+            gr.LoginButton(visible=False)
         Shell(desk).wire(blocks)
         Api(desk).publish()
     return blocks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -28,14 +29,18 @@ from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS, USED
 from lora_builder.ui import outward
+from lora_builder.ui.accounts import Accounts
 from lora_builder.ui.bench import Bench, Benches
 from lora_builder.ui.door import Signer
 from lora_builder.ui.intake import Intake, Upload
 from lora_builder.ui.outward import Keys
+from lora_builder.ui.quotas import Quotas
 from lora_builder.ui.runs import current_stamps, settings_of
 from lora_builder.ui.stamps import MACHINE, OUTWARD, READ_FROM, STAGES_OF, marks
 from lora_builder.ui.steps import STEPS
 from lora_builder.ui.texts import tr
+
+log = logging.getLogger(__name__)
 
 FALLBACK_NAME = "dataset"
 
@@ -77,6 +82,8 @@ class Desk:
     signer: Signer = field(default_factory=Signer)
     benches: Benches = field(default_factory=Benches)
     keys: Keys = field(default_factory=Keys)
+    accounts: Accounts = field(default_factory=Accounts)
+    quotas: Quotas = field(default_factory=Quotas)
     _known: dict[str, Settings] = field(default_factory=dict, repr=False)
     _used: dict[str, float] = field(default_factory=dict, repr=False)
 
@@ -109,6 +116,18 @@ class Desk:
     def all_mine(self, owner: str | None) -> list[Project]:
         """The visitor's projects, newest first."""
         return self.store.projects(owner)[::-1] if owner else []
+
+    def hand_over(self, visitor: str, account: str) -> None:
+        """Gives what somebody made before they signed in to their account.
+
+        A database that cannot be written keeps nobody from signing in.
+        """
+        try:
+            count = self.store.hand_over(visitor, account)
+        except LoraBuilderError as error:
+            log.warning("Projects could not be given to an account: %s", error)
+        else:
+            log.info("Somebody's projects went to their account.", extra={"count": count})
 
     # Settings
 
@@ -153,13 +172,31 @@ class Desk:
         LoraBuilderError where pictures would be sent to a host that the visitor has not agreed to.
         """
         self.may_run(project, step, ordered=ordered)
-        most = self.settings.visitor_jobs
-        others = [p for p in self.all_mine(project.owner) if p.id != project.id] if most else []
-        if most and sum(self.busy(other) for other in others) >= most:
-            raise BadInput(tr("too_many_jobs", "en", most=most), tr("too_many_jobs_remedy", "en"))
+        self._has_room(project)
         if step is None:
             return self.jobs.start(project)
         return self.jobs.start(project, STAGES_OF[step], ALONE)
+
+    def _has_room(self, project: Project) -> None:
+        """Raises BadInput where the visitor, those of their address or all together have jobs enough."""
+        most = self.settings.visitor_jobs
+        if not most:
+            return
+        owners = self._owners_at_work(project)
+        mine, near = project.owner or "", self.quotas.neighbours(project.owner or "")
+        if owners.count(mine) >= most:
+            raise BadInput(tr("too_many_jobs", "en", most=most), tr("too_many_jobs_remedy", "en"))
+        here, all_ = self.settings.address_visitors, self.settings.all_visitors
+        if (here and sum(owner in near for owner in owners) >= most * here) or (
+            all_ and len(owners) >= most * all_
+        ):
+            raise BadInput(tr("too_busy", "en"), tr("too_busy_remedy", "en"))
+
+    def _owners_at_work(self, but: Project) -> list[str]:
+        """Whose projects have a job that waits or runs, one entry a project, one project left out."""
+        busy = {job.project_id for job in self.store.queue.unfinished()} - {but.id}
+        found = [self.store.find_project(id) for id in busy]
+        return [project.owner or "" for project in found if project is not None]
 
     def may_run(self, project: Project, step: str | None, *, ordered: bool = False) -> None:
         """Raises LoraBuilderError where the run would send pictures and the visitor has not agreed."""

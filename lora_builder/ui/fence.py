@@ -8,17 +8,13 @@ nobody fills the disk.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import logging
 import os
 import re
-import secrets
 import threading
-import time
-from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +26,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lora_builder import resources
-from lora_builder.files import atomic_write
 from lora_builder.settings import Settings
-from lora_builder.ui.door import COOKIE, cookies_of, visitor
+from lora_builder.ui.door import cookies_of, visitor
+from lora_builder.ui.quotas import Quotas, address_of
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +40,9 @@ CLOSED = re.compile(
 )
 """Routes of Gradio's that the page does not use: a fetcher of addresses, editors of code, dashboards."""
 
+ADDRESS = b"x-ldb-address"
+"""The header in which handlers find the visitor's address, as the fence saw it."""
+
 SESSIONS = ("/queue/join", "/queue/data", "/cancel", "/reset", "/component_server", "/heartbeat/")
 """Routes, below API, that name a session."""
 
@@ -52,11 +51,6 @@ REMEMBERED = 200_000
 
 MOST_BODY = 16 << 20
 """Bytes of a handler's input; an upload goes another way."""
-
-HOUR_S = 3600.0
-
-LOGINS_A_MINUTE = 20
-"""Tries to log in from one address: a person mistypes, a program guesses."""
 
 LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 
@@ -108,9 +102,9 @@ class Fence:
 
     settings: Settings
     local: bool
+    quotas: Quotas
     files: Owners = field(default_factory=Owners)
     sessions: Owners = field(default_factory=Owners)
-    _uploaded: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
 
     @property
     def cache(self) -> Path:
@@ -131,42 +125,14 @@ class Fence:
         if resources.disk_mb(self.cache) - (size >> 20) < self.settings.reserve_disk_mb:
             return "The disk of this server is nearly full."
         limit = self.settings.visitor_upload_mb
-        if not limit:
-            return ""
-        now = time.monotonic()
-        mine = self._uploaded.setdefault(owner, deque())
-        while mine and now - mine[0][0] > HOUR_S:
-            mine.popleft()
-        if sum(bytes for _, bytes in mine) + size > limit << 20:
-            return f"More than {limit} MB in an hour: go on later."
-        mine.append((now, size))
-        if len(self._uploaded) > REMEMBERED:
-            self._uploaded = {name: sizes for name, sizes in self._uploaded.items() if sizes}
+        if not self.quotas.take("upload", limit, owner, size / (1 << 20)):
+            return f"More than {limit} MB in an hour, or too much from one place: go on later."
         return ""
 
 
-def middleware(fence: Fence, key: bytes) -> list[Middleware]:
-    """What stands before Gradio's routes, outermost first."""
-    return [
-        Middleware(_Headers, fence=fence),
-        Middleware(_KnowLogins, key=key),
-        Middleware(_Guard, fence=fence),
-    ]
-
-
-def login_key(settings: Settings) -> bytes:
-    """The key that makes a visitor's token of a login's name; it lives in the data folder."""
-    path = settings.data_dir / ".login-key"
-    if not path.is_file():
-        atomic_write(path, secrets.token_bytes(32))
-        path.chmod(0o600)
-    return path.read_bytes()
-
-
-def logins(settings: Settings) -> list[tuple[str, str]] | None:
-    """Names and passwords of `login`, None where everybody may come in."""
-    pairs = [pair.partition(":") for pair in settings.login.get_secret_value().split(",") if pair.strip()]
-    return [(name.strip(), password) for name, _, password in pairs] or None
+def middleware(fence: Fence, who: Sequence[Middleware]) -> list[Middleware]:
+    """What stands before Gradio's routes, outermost first; `who` finds out who a visitor is."""
+    return [Middleware(_Headers, fence=fence), *who, Middleware(_Guard, fence=fence)]
 
 
 class _Headers:
@@ -201,44 +167,6 @@ class _Headers:
         await self.app(scope, receive, sending)
 
 
-class _KnowLogins:
-    """Where people log in, they are the same visitor in every browser, and nobody is without a login."""
-
-    def __init__(self, app: ASGIApp, key: bytes) -> None:
-        self.app = app
-        self.key = key
-        self.tries: dict[str, deque[float]] = {}
-
-    def _guessing(self, scope: Scope) -> bool:
-        """Whether this address tried to log in too often in the last minute."""
-        client = scope.get("client")
-        if len(self.tries) > REMEMBERED:
-            self.tries.clear()
-        recent = self.tries.setdefault(client[0] if client else "", deque(maxlen=LOGINS_A_MINUTE))
-        full = len(recent) == LOGINS_A_MINUTE and time.monotonic() - recent[0] < 60
-        recent.append(time.monotonic())
-        return full
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gradio: Any = scope.get("app")
-        tried = scope["type"] == "http" and (scope["method"], scope["path"].rstrip("/")) == ("POST", "/login")
-        if tried and self._guessing(scope):
-            await _refuse(scope, receive, send, 429, "Too many tries: wait a minute.")
-            return
-        if scope["type"] == "http" and getattr(gradio, "auth", None) is not None:
-            cookies = cookies_of(scope)
-            names = (f"access-token-{gradio.cookie_id}", f"access-token-unsecure-{gradio.cookie_id}")
-            token = next((cookies[name] for name in names if name in cookies), None)
-            user = gradio.tokens.get(token)
-            cookies.pop(COOKIE, None)
-            if user is not None:
-                cookies[COOKIE] = hmac.new(self.key, user.encode(), hashlib.sha256).hexdigest()
-            header = "; ".join(f"{name}={value}" for name, value in cookies.items())
-            headers = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
-            scope = {**scope, "headers": [*headers, (b"cookie", header.encode("latin-1"))]}
-        await self.app(scope, receive, send)
-
-
 class _Guard:
     """Lets each visitor at their own files and sessions alone."""
 
@@ -254,7 +182,12 @@ class _Guard:
         if CLOSED.match(path):
             await _refuse(scope, receive, send, 404, "There is no such page.")
             return
-        owner = _caller(scope)
+        address = address_of(scope, self.fence.settings.trusted_proxies)
+        # Programs have no cookie, and are told apart by their address.
+        owner = visitor(cookies_of(scope)) or f"program at {address}"
+        self.fence.quotas.seen(owner, address)
+        others = [(name, value) for name, value in scope["headers"] if name != ADDRESS]
+        scope["headers"] = [*others, (ADDRESS, address.encode())]
         route = path.removeprefix(API)
         if route.startswith("/file="):
             place = self.fence.place(unquote(route.removeprefix("/file=")))
@@ -330,12 +263,6 @@ class _Guard:
 
 HANDED_OUT = re.compile(rb'(?<!\\)"path":\s*"((?:[^"\\]|\\.)*)"')
 """A file in an answer. Text of a user's cannot look so: inside JSON its quotes have backslashes."""
-
-
-def _caller(scope: Scope) -> str:
-    """The visitor's token; programs have no cookie, and are told apart by their address."""
-    client = scope.get("client")
-    return visitor(cookies_of(scope)) or f"program at {client[0] if client else ''}"
 
 
 def _handed_out(chunk: bytes) -> Iterator[str]:

@@ -6,6 +6,8 @@ import html
 import ipaddress
 import os
 import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import anyio
 from starlette.requests import Request
@@ -14,10 +16,14 @@ from starlette.routing import BaseRoute, Route
 
 from lora_builder import logs, resources
 from lora_builder.errors import LoraBuilderError
+from lora_builder.explain import printable
 from lora_builder.metrics import METRICS, Labels
 from lora_builder.settings import Settings
 from lora_builder.store import Store
 from lora_builder.version import __version__
+
+if TYPE_CHECKING:
+    from lora_builder.ui.desk import Desk
 
 SHOWN = 500
 """Lines of the log on its page."""
@@ -40,12 +46,20 @@ def routes(settings: Settings, store: Store) -> list[BaseRoute]:
     async def log(request: Request) -> Response:
         if not _may_look(request, settings):
             return Response(status_code=404)
-        lines = await anyio.to_thread.run_sync(logs.latest, settings, SHOWN)
-        if request.query_params.get("format") == "json":
+        asked = request.query_params
+        chosen = {"least": asked.get("level", "debug"), "project": asked.get("project", "")}
+        lines = await anyio.to_thread.run_sync(lambda: logs.latest(settings, SHOWN, **chosen))
+        if asked.get("format") == "json":
             return JSONResponse(lines)
-        return HTMLResponse(_page(lines))
+        projects = await anyio.to_thread.run_sync(store.projects)
+        return HTMLResponse(_page(lines, chosen, {project.id: project.name for project in projects}))
 
     return [Route("/healthz", health), Route("/metrics", metrics), Route("/log", log)]
+
+
+def may_read_log(desk: Desk) -> bool:
+    """Whether the page may show the way to the log: whoever sees it sits at this machine."""
+    return desk.local and not desk.settings.metrics_token.get_secret_value()
 
 
 def _may_look(request: Request, settings: Settings) -> bool:
@@ -85,17 +99,32 @@ def _now(settings: Settings, store: Store) -> dict[tuple[str, Labels], float]:
     return figures
 
 
-def _page(lines: list[dict[str, object]]) -> str:
-    """The log, newest first; everything in it is text."""
+def _page(lines: list[dict[str, object]], chosen: Mapping[str, str], projects: Mapping[str, str]) -> str:
+    """The log, newest first, and what it can be narrowed down to; everything in it is text."""
     known = ("time", "level", "message")
     rows = []
     for line in reversed(lines):
         more = " ".join(f"{name}={value}" for name, value in line.items() if name not in known)
         cells = [str(line.get(name, "")) for name in known] + [more]
         rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+    levels = {name.lower(): f"{name.lower()} and graver" for name in logs.LEVELS}
+    form = _select("level", levels, chosen["least"]) + _select(
+        "project", {"": "all projects"} | dict(projects), chosen["project"]
+    )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Log</title>'
         "<style>body{font:13px ui-monospace,monospace;margin:1rem}td{padding:.15rem .6rem;vertical-align:top;"
-        "white-space:pre-wrap;border-top:1px solid #8883}</style>"
-        f"<table>{''.join(rows) or '<tr><td>Nothing was written yet.</td></tr>'}</table></html>"
+        "white-space:pre-wrap;border-top:1px solid #8883}form{margin-bottom:.8rem}"
+        "select,button{font:inherit;margin-right:.6rem;max-width:24rem}</style>"
+        f"<form>{form}<button>Show</button></form>"
+        f"<table>{''.join(rows) or '<tr><td>Nothing of this was written.</td></tr>'}</table></html>"
     )
+
+
+def _select(name: str, options: Mapping[str, str], chosen: str) -> str:
+    rows = "".join(
+        f'<option value="{html.escape(value)}"{" selected" if value == chosen else ""}>'
+        f"{html.escape(printable(text))}</option>"
+        for value, text in options.items()
+    )
+    return f'<select name="{name}" aria-label="{name}">{rows}</select>'

@@ -5,12 +5,13 @@ Nothing here needs Gradio, so a worker on another machine runs the same.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 from lora_builder import measure, pipeline
 from lora_builder.caption.records import USER
+from lora_builder.errors import BadInput
 from lora_builder.jobs import Jobs
 from lora_builder.records import Box, Event, Measurement, Override, Stage
 from lora_builder.settings import Settings, load
@@ -18,11 +19,23 @@ from lora_builder.store import Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS
 from lora_builder.ui import outward
 from lora_builder.ui.outward import Keys, applied
+from lora_builder.ui.quotas import Quotas
 from lora_builder.ui.stamps import STAGES_OF, fingerprints
+from lora_builder.ui.texts import tr
 
 
-def jobs_of(store: Store, settings: Settings, keys: Keys | None = None, local: bool = False) -> Jobs:
-    """The queue of the app's runs; `keys` are those of the desk, `local` as there."""
+def jobs_of(
+    store: Store,
+    settings: Settings,
+    keys: Keys | None = None,
+    local: bool = False,
+    quotas: Quotas | None = None,
+) -> Jobs:
+    """The queue of the app's runs; `keys` and `quotas` are those of the desk, `local` as there.
+
+    A worker without a desk counts the megapixels of its own runs alone.
+    """
+    quotas = quotas or Quotas(settings.address_visitors, settings.all_visitors)
 
     def of_project(project: Project) -> Settings:
         return settings_of(settings, store, project)
@@ -30,7 +43,27 @@ def jobs_of(store: Store, settings: Settings, keys: Keys | None = None, local: b
     def sending(project: Project, own: Settings) -> Settings:
         return applied(store, project, own, keys or Keys(), local)
 
-    return Jobs(store, of_project, functools.partial(stamped_run, sending=sending))
+    def run(
+        store: Store, project: Project, settings: Settings, *, stages: Collection[Stage], cancelled: Any
+    ) -> Iterator[Event]:
+        events = stamped_run(store, project, settings, stages=stages, cancelled=cancelled, sending=sending)
+        return within(quotas, project.owner or "", settings.visitor_megapixels, events)
+
+    return Jobs(store, of_project, run)
+
+
+def within(quotas: Quotas, visitor: str, most: int, events: Generator[Event, None, None]) -> Iterator[Event]:
+    """The events of a run, as long as what it measures stays within the visitor's megapixels an hour.
+
+    Raises BadInput then; what was measured is kept, and a later run goes on from there.
+    """
+    with closing(events):
+        for event in events:
+            yield event
+            if event.pixels and not quotas.spend("megapixels", most, visitor, event.pixels / 1e6):
+                raise BadInput(
+                    tr("too_many_pixels", "en", most=f"{most:,}"), tr("too_many_pixels_remedy", "en")
+                )
 
 
 def settings_of(settings: Settings, store: Store, project: Project) -> Settings:
@@ -48,7 +81,7 @@ def stamped_run(
     stages: Collection[Stage],
     cancelled: Any,
     sending: Callable[[Project, Settings], Settings] = lambda project, settings: settings,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """`pipeline.run`, which also notes what each finished step was made of.
 
     `sending` gives the settings of a run that may caption: no stamp sees those, nor does any file.

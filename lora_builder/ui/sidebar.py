@@ -9,6 +9,8 @@ import gradio as gr
 from lora_builder.explain import printable
 from lora_builder.jobs import FINISHED
 from lora_builder.store import Project
+from lora_builder.ui.accounts import oauth_ready
+from lora_builder.ui.operations import may_read_log
 from lora_builder.ui.static import script
 from lora_builder.ui.steps import STEPS, Updates, View, place
 from lora_builder.ui.texts import tr, words_for
@@ -41,6 +43,8 @@ class Sidebar:
             self.list: {
                 **place(view),
                 "projects": [self._row(view, project) for project in view.desk.all_mine(view.owner)],
+                "account": self._account(view),
+                "log": may_read_log(view.desk),
                 "retention": tr("side_retention", view.language, hours=hours) if hours else "",
                 "words": words_for("side_", view.language),
             }
@@ -82,6 +86,17 @@ class Sidebar:
         elif what == "delete":
             desk.delete(project)
         return desk.mine(view.project.id if view.project else None, view.owner), view.step
+
+    def _account(self, view: View) -> dict[str, Any]:
+        """Who is signed in, and where one signs in or out; an empty address: nowhere."""
+        desk = view.desk
+        account = desk.accounts.of(view.owner)
+        with_hub = oauth_ready(desk.settings)
+        return {
+            "name": printable(account.name) if account else "",
+            "enter": "login/huggingface" if with_hub and account is None else "",
+            "leave": "logout" if account is not None else "",
+        }
 
     def _row(self, view: View, project: Project) -> dict[str, Any]:
         desk = view.desk

@@ -28,9 +28,10 @@ STAGES_OF: Mapping[str, tuple[Stage, ...]] = {
 MACHINE = frozenset(
     "data_dir database_url redis_url modelscope_token base_url focus_model tag_model fallback_model "
     "max_upload_mb max_image_pixels max_archive_files max_archive_mb photo_timeout_s workers "
-    "photo_memory_mb reserve_disk_mb log_paths login share behind_proxy "
-    "visitor_upload_mb visitor_jobs metrics_token private_endpoints "
-    "preview_max_side preview_jpeg_quality insightface_root allow_download retention_hours".split()
+    "photo_memory_mb reserve_disk_mb log_paths login login_file share behind_proxy trusted_proxies "
+    "visitor_upload_mb visitor_megapixels visitor_jobs address_visitors all_visitors metrics_token "
+    "private_endpoints preview_max_side preview_jpeg_quality insightface_root allow_download "
+    "retention_hours".split()
 )
 """Settings of the machine, not of a project: no project may change them, and no result depends on them."""
 

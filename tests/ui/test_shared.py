@@ -18,8 +18,9 @@ from PIL import Image
 
 from lora_builder.settings import Settings
 from lora_builder.store import Store
+from lora_builder.ui.accounts import LOGINS_A_MINUTE
 from lora_builder.ui.door import COOKIE
-from lora_builder.ui.fence import LOGINS_A_MINUTE, Owners
+from lora_builder.ui.fence import Owners
 from tests.ui.conftest import free_port, running_app
 
 REQUESTS = 500
@@ -193,13 +194,16 @@ def test_with_a_login_nobody_is_in_without_one(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/config", cookies=forged).status_code == 401
         wrong = httpx.post(f"{url}/login", data={"username": "ann", "password": "no"})
         assert wrong.status_code >= 400
-        tokens = []
+        seen = []
         for name, word in (("ann", "pass-word-1"), ("ann", "pass-word-1"), ("bea", "pass-word-2")):
             browser = httpx.Client(base_url=url)
             assert browser.post("/login", data={"username": name, "password": word}).status_code == 200
-            tokens.append(browser.get("/").cookies.get(COOKIE))
-            assert browser.get("/config").status_code == 200
-        assert tokens[0] == tokens[1] != tokens[2]
+            assert browser.get("/").cookies.get(COOKIE) is None and browser.get("/config").status_code == 200
+            if not seen:
+                photo = {"files": ("a.jpg", b"of ann", "image/jpeg")}
+                path = browser.post("/gradio_api/upload", files=photo).json()[0]
+            seen.append(browser.get(f"/gradio_api/file={path}").status_code)
+        assert seen == [200, 200, 404]
         guess = {"username": "ann", "password": "guess"}
         codes = [httpx.post(f"{url}/login", data=guess).status_code for _ in range(LOGINS_A_MINUTE)]
         assert codes[0] == 400 and codes[-1] == 429

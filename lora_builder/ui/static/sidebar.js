@@ -61,6 +61,16 @@ const fill = () => {
   if (!found.length) list.append(h('li', { class: 'none' }, say(all.length ? 'side_none' : 'side_empty')));
 };
 
+// Signing in leaves the page, and comes back to where it was.
+const account = () => {
+  const { name, enter, leave } = props.value.account || {};
+  const back = encodeURIComponent(`/${location.search}`);
+  const at = (address) => `${address}?_target_url=${back}`;
+  if (enter) return h('p', {}, h('a', { class: 'enter', id: 'ldb-enter', href: at(enter), title: say('side_enter_info') }, say('side_enter')));
+  if (!name) return '';
+  return h('p', { class: 'note' }, say('side_account', { name }), ' ', h('a', { id: 'ldb-leave', href: at(leave) }, say('side_leave')));
+};
+
 const draw = () => {
   const states = ['all', ...new Set(props.value.projects.map((project) => project.state))];
   if (!states.includes(state)) state = 'all';
@@ -83,6 +93,8 @@ const draw = () => {
     h('button', { type: 'button', class: 'danger', onclick: () => act('forget', null) }, say('side_delete_yes')),
     h('button', { type: 'button', onclick: () => { forget.hidden = true; } }, say('side_no')));
   host.querySelector('.foot').append(forget);
+  host.querySelector('.foot').prepend(account());
+  if (props.value.log) host.querySelector('.foot').append(h('a', { href: 'log', target: '_blank', id: 'ldb-log' }, say('side_log')));
   if (props.value.retention) host.querySelector('.foot').append(h('p', { class: 'note' }, props.value.retention));
   fill();
 };

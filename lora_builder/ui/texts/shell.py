@@ -14,6 +14,16 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "too_many_jobs": ("You have {most} jobs at work already.", "您已有 {most} 个任务在进行。"),
     "too_many_jobs_remedy": ("Wait until one ends, or stop one.", "请等待其中一个结束，或停止一个。"),
+    "too_busy": ("This server has as many jobs as it takes.", "服务器上的任务已满。"),
+    "too_busy_remedy": ("Try again in some minutes.", "请过几分钟再试。"),
+    "too_many_pixels": (
+        "More than {most} megapixels in an hour, or too many from one place.",
+        "一小时内已超过 {most} 百万像素，或同一网络的用量过多。",
+    ),
+    "too_many_pixels_remedy": (
+        "What was measured is kept: run again later to go on.",
+        "已分析的部分会保留，请稍后再次运行。",
+    ),
     "nav_title": ("LoRA Dataset Builder", "LoRA 数据集生成器"),
     "nav_steps": ("Steps", "步骤"),
     "nav_language": ("Language", "语言"),
@@ -73,6 +83,14 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Projects are deleted {hours} hours after you last used them.",
         "项目会在最后一次使用 {hours} 小时后自动删除。",
     ),
+    "side_enter": ("Sign in with Hugging Face", "使用 Hugging Face 登录"),
+    "side_enter_info": (
+        "Your projects are then there in every browser, those made here included, and can go to the Hub.",
+        "登录后可在任何浏览器中找到您的项目，并可推送到 Hub；已在此创建的项目会一并转入账号。",
+    ),
+    "side_account": ("Signed in as {name}", "已登录：{name}"),
+    "side_leave": ("Sign out", "退出登录"),
+    "side_log": ("Log of this app", "应用日志"),
     "copy_of": ("{name} (copy)", "{name}（副本）"),
     "unnamed": ("Dataset of {day}", "{day} 的数据集"),
     # Progress
