@@ -19,6 +19,7 @@ from lora_builder.ingest import local_photo
 from lora_builder.models.mediapipe_segment import VERSION as SEGMENTER
 from lora_builder.records import Box, Crop, Edits, Measurement, Photo, Pixels, Rejected
 from lora_builder.settings import Settings
+from lora_builder.sums import Sum, sum_of
 
 CROP_VERSION = 1
 """Part of every crop's key; raise it when the same crop would come out with other pixels."""
@@ -105,8 +106,8 @@ def crop_key(photo: Photo, crop: Crop, settings: Settings) -> str:
     return _digest(recipe)
 
 
-def cut(task: CropTask, settings: Settings) -> Path | Rejected:
-    """Writes the training image, and its mask if asked for, without metadata; returns its path.
+def cut(task: CropTask, settings: Settings) -> dict[Path, Sum] | Rejected:
+    """Writes the training image, and its mask if asked for, without metadata; returns what was written.
 
     Raises BadInput where the original is there no more, OutputUnwritable where the disk refuses.
     """
@@ -115,16 +116,18 @@ def cut(task: CropTask, settings: Settings) -> Path | Rejected:
             pixels = read_crop(path, task.crop, settings)
     except UnreadablePhoto as error:
         return Rejected(error.message, error.remedy, error.passing)
+    written = {}
     if task.edits != edits.NONE or task.mask is not None:
-        pixels = _finish(pixels, task, settings)
+        pixels, mask = _finish(pixels, task, settings)
+        if task.mask is not None and mask is not None:
+            written[task.mask] = _save(task.mask, mask)
     buffer = io.BytesIO()
     image = Image.fromarray(pixels)
     if settings.image_format == "png":
         image.save(buffer, "PNG", compress_level=PNG_COMPRESSION)
     else:
         image.save(buffer, "JPEG", quality=settings.jpeg_quality, subsampling=0, optimize=True)
-    atomic_write(task.target, buffer.getvalue())
-    return task.target
+    return written | {task.target: _save(task.target, buffer.getvalue())}
 
 
 def in_crop(box: Box, crop: Crop) -> Box:
@@ -135,11 +138,16 @@ def in_crop(box: Box, crop: Crop) -> Box:
     )
 
 
-def _finish(pixels: Pixels, task: CropTask, settings: Settings) -> Pixels:
-    """The edited pixels; writes the training mask on the way."""
+def _save(target: Path, data: bytes) -> Sum:
+    atomic_write(target, data)
+    return sum_of(data, target)
+
+
+def _finish(pixels: Pixels, task: CropTask, settings: Settings) -> tuple[Pixels, bytes | None]:
+    """The edited pixels, and the training mask as a PNG."""
     subject = in_crop(task.subject, task.crop) if task.subject is not None else None
     others = tuple(in_crop(face, task.crop) for face in task.others)
-    person = None
+    person, png = None, None
     if edits.needs_mask(task.edits) or settings.mask in ("subject", "head"):
         person = masks.person(pixels, subject, others)
     if task.mask is not None:
@@ -150,8 +158,8 @@ def _finish(pixels: Pixels, task: CropTask, settings: Settings) -> Pixels:
             mask = mask[:, ::-1]
         buffer = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(mask)).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
-        atomic_write(task.mask, buffer.getvalue())
-    return edits.apply(pixels, task.edits, subject, others, person)
+        png = buffer.getvalue()
+    return edits.apply(pixels, task.edits, subject, others, person), png
 
 
 def _digest(recipe: object) -> str:

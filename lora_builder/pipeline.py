@@ -50,6 +50,7 @@ from lora_builder.resources import check_disk, plan
 from lora_builder.resources import look as look_around
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
+from lora_builder.sums import Sums
 from lora_builder.vision_focus import focus_all
 from lora_builder.watch import unreadable, watched
 from lora_builder.workers import Workers
@@ -258,6 +259,7 @@ def _crop(job: _Job) -> Iterator[Event]:
     cache = job.project.folder / CACHE / "crops"
     with writing_to(job.project.folder):
         cache.mkdir(parents=True, exist_ok=True)
+    sums = Sums(job.project.folder)
     while True:
         job.cuts = _tasks(job, cache)
         tasks = list(job.cuts.values())
@@ -270,6 +272,8 @@ def _crop(job: _Job) -> Iterator[Event]:
                 failed += 1
                 job.looks[task.photo.sha256] = result
                 unreadable(job.project.id, Stage.CROP, task.photo.sha256, result.message)
+            else:
+                sums.note(result)
             yield job.event(Stage.CROP, done, len(tasks), task.photo.source.name)
         if not failed:
             break
@@ -281,6 +285,7 @@ def _crop(job: _Job) -> Iterator[Event]:
     for path in cache.iterdir():
         if path.name not in wanted:
             path.unlink(missing_ok=True)
+    sums.save()
 
 
 def _tasks(job: _Job, cache: Path) -> dict[tuple[str, str], CropTask]:

@@ -181,12 +181,12 @@ def test_the_file_is_named_by_everything_that_made_it(
     assert tasks[0].target == tasks[1].target and tasks[0].mask is None
     assert len({path for task in tasks[1:] for path in task.files}) == 6
     assert tasks[2].others == (), "who is not in the crop does not matter"
-    first = [
-        path.read_bytes() for task in tasks[1:] if cut(task, masked) == task.target for path in task.files
-    ]
-    again = [
-        path.read_bytes() for task in tasks[1:] if cut(task, masked) == task.target for path in task.files
-    ]
+    first, again = [], []
+    for result in (first, again):
+        for task in tasks[1:]:
+            written = cut(task, masked)
+            assert isinstance(written, dict) and set(written) == set(task.files)
+            result += [path.read_bytes() for path in task.files]
     assert first == again and len(first) == 6
     plain, mirror = (np.asarray(Image.open(task.target)) for task in (tasks[1], tasks[2]))
     assert np.array_equal(plain[:, ::-1], mirror)

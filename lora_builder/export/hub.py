@@ -24,9 +24,10 @@ from lora_builder.export.layouts import LAYOUTS, Entry, Material
 from lora_builder.export.manifest import package_manifest
 from lora_builder.export.plan import plan
 from lora_builder.export.write import refuse
-from lora_builder.export.writer import Digests, write_folder
+from lora_builder.export.writer import write_folder
 from lora_builder.records import Decision
 from lora_builder.settings import Settings
+from lora_builder.sums import Sums
 
 BATCH = 16
 """Files sent between two steps of progress."""
@@ -92,7 +93,7 @@ def push(
         material = Material(images, wanted)
         finish = functools.partial(package_manifest, LAYOUT, images, decisions=decisions, settings=settings)
         entries = [Entry("README.md", text.encode()), *LAYOUTS[LAYOUT].entries(material)]
-        write_folder(folder, entries, Digests(), finish)
+        write_folder(folder, entries, Sums(), finish)
         api = HfApi(endpoint=endpoint, token=token, library_name="lora-dataset-builder")
         private = _repository(api, repository, public)
         return _send(api, repository, folder, message, progress, private)

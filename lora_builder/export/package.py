@@ -20,10 +20,11 @@ from lora_builder.export.layouts import Entry
 from lora_builder.export.layouts.kohya import dataset_toml, readme
 from lora_builder.export.manifest import NAME as MANIFEST
 from lora_builder.export.manifest import Written, package_manifest, project_manifest
-from lora_builder.export.writer import Digests, put, sync_files
+from lora_builder.export.writer import put, sync_files
 from lora_builder.files import TEMPORARY, atomic_file, atomic_write, sync_folder, writing_to
 from lora_builder.records import Decision
 from lora_builder.settings import Settings
+from lora_builder.sums import Sums
 
 DATASET = "dataset"
 DECISIONS = "decisions.jsonl"
@@ -59,7 +60,7 @@ def record(decision: Decision) -> dict[str, Any]:
 
 
 def build_dataset(
-    folder: Path, entries: Sequence[TrainingImage], settings: Settings, digests: Digests | None = None
+    folder: Path, entries: Sequence[TrainingImage], settings: Settings, sums: Sums | None = None
 ) -> list[Written]:
     """Makes `folder`/dataset hold exactly the entries, each an image and a `.txt` of one line.
 
@@ -67,7 +68,7 @@ def build_dataset(
     found in dataset/ are moved aside with it, never deleted. Returns what was written, by its path
     in `folder`. Raises OutputUnwritable; BadInput for an empty caption, which trainers refuse.
     """
-    digests = digests or Digests()
+    sums = sums or Sums()
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _recover(folder)
@@ -76,10 +77,13 @@ def build_dataset(
         written = []
         for entry in _dataset(entries):
             with (fresh / Path(entry.path).name).open("xb") as stream:
-                written.append(put(entry, stream, digests))
+                written.append(put(entry, stream, sums))
         sync_files(fresh / Path(file.path).name for file in written)
         sync_folder(fresh)
         _swap(folder)
+        sums.note_copies(
+            {folder / DATASET / f"{entry.name}{entry.image.suffix}": entry.image for entry in entries}
+        )
     return written
 
 
@@ -88,7 +92,7 @@ def write_zip(
     entries: Sequence[TrainingImage],
     settings: Settings,
     decisions: Sequence[Decision] = (),
-    digests: Digests | None = None,
+    sums: Sums | None = None,
 ) -> None:
     """Writes `train_package.zip`: the same entries always give the same bytes.
 
@@ -101,7 +105,7 @@ def write_zip(
     ]
     finish = functools.partial(_manifest, ordered, decisions, settings)
     files = itertools.chain(texts, _dataset(ordered))
-    writer.write_zip(folder / PACKAGE, files, digests or Digests(), finish)
+    writer.write_zip(folder / PACKAGE, files, sums or Sums(), finish)
 
 
 def _dataset(entries: Iterable[TrainingImage]) -> Iterator[Entry]:

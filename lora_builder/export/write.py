@@ -16,9 +16,10 @@ from lora_builder.export.manifest import Written, package_manifest
 from lora_builder.export.package import build_dataset, write_project_manifest
 from lora_builder.export.package import write_zip as write_zip_package
 from lora_builder.export.plan import ExportPlan, plan
-from lora_builder.export.writer import Digests, remove_folder, write_folder, write_zip
+from lora_builder.export.writer import remove_folder, write_folder, write_zip
 from lora_builder.records import Decision
 from lora_builder.settings import Settings
+from lora_builder.sums import Sums
 
 EXPORTS = "exports"
 
@@ -43,17 +44,18 @@ def write_exports(
 
     Raises BadSettings, BadInput, OutputUnwritable.
     """
-    digests = Digests()
+    sums = Sums(folder)
     layouts = bool(settings.layouts and images)
     classes = class_pictures(folder, settings) if layouts else []
     if layouts:
         refuse(plan(images, settings, classes))
-    files = build_dataset(folder, images, settings, digests)
-    files += _write_masks(folder, images, decisions, settings, digests)
-    write_zip_package(folder, images, settings, decisions, digests)
+    files = build_dataset(folder, images, settings, sums)
+    files += _write_masks(folder, images, decisions, settings, sums)
+    write_zip_package(folder, images, settings, decisions, sums)
     if layouts:
-        write_layouts(folder, images, decisions, settings, classes, digests)
+        write_layouts(folder, images, decisions, settings, classes, sums)
     write_project_manifest(folder, images, files, decisions, settings)
+    sums.save()
 
 
 def _write_masks(
@@ -61,7 +63,7 @@ def _write_masks(
     images: Sequence[TrainingImage],
     decisions: Sequence[Decision],
     settings: Settings,
-    digests: Digests,
+    sums: Sums,
 ) -> list[Written]:
     """masks/ beside dataset/, where there are masks; one of an earlier run goes."""
     material = Material(images, settings)
@@ -70,7 +72,7 @@ def _write_masks(
         return []
     finish = functools.partial(_manifest, MASKS, material, decisions)
     entries = (Entry(Path(entry.path).name, entry.content) for entry in masks(material, MASKS))
-    written = write_folder(folder / MASKS, entries, digests, finish)
+    written = write_folder(folder / MASKS, entries, sums, finish)
     return [replace(file, path=f"{MASKS}/{file.path}") for file in written]
 
 
@@ -85,7 +87,7 @@ def write_layouts(
     decisions: Sequence[Decision],
     settings: Settings,
     classes: Sequence[ClassImage] = (),
-    digests: Digests | None = None,
+    sums: Sums | None = None,
 ) -> list[Path]:
     """Writes every layout of `settings.layouts` and returns what was made, in that order.
 
@@ -95,17 +97,17 @@ def write_layouts(
         return []
     refuse(plan(images, settings, classes))
     material = Material(images, settings, classes)
-    digests = digests or Digests()
+    sums = sums or Sums(folder)
     made = []
     for layout in chosen(settings.layouts):
         finish = functools.partial(_manifest, layout.name, material, decisions)
         if settings.export_as in ("folder", "both"):
             target = folder / EXPORTS / layout.name
-            write_folder(target, package(layout, material), digests, finish)
+            write_folder(target, package(layout, material), sums, finish)
             made.append(target)
         if settings.export_as in ("zip", "both"):
             target = folder / EXPORTS / f"{layout.name}.zip"
-            write_zip(target, package(layout, material), digests, finish)
+            write_zip(target, package(layout, material), sums, finish)
             made.append(target)
     return made
 

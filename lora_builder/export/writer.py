@@ -7,6 +7,7 @@ and in the cache it was linked from. Where the file system can share blocks, a c
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import io
 import json
@@ -17,15 +18,23 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
+from lora_builder.errors import BadInput
 from lora_builder.export.layouts.interface import Entry, Shard
 from lora_builder.export.manifest import NAME as MANIFEST
 from lora_builder.export.manifest import Written
 from lora_builder.files import atomic_file, sync_folder, writing_to
+from lora_builder.sums import Sum, Sums
 
 CHUNK = 1 << 20
-"""Bytes read at a time."""
+"""Bytes read at a time, where the kernel cannot copy by itself."""
+
+_CANNOT = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})
+"""What a kernel or a file system says that cannot copy from file to file."""
+
+COPY = 1 << 30
+"""Bytes that the kernel is asked to copy at a time: more than any picture has."""
 
 FEW_FILES = 32
 """Up to so many files are waited for one by one: on a busy disk that does not wait for others' data."""
@@ -37,20 +46,7 @@ Finish = Callable[[list[Written]], bytes]
 """What was written -> the text of the package's manifest, its last file."""
 
 
-class Digests:
-    """SHA-256 of files already read in this run, so that several layouts hash a picture once."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, str] = {}
-
-    def get(self, path: Path) -> str | None:
-        return self._known.get(path)
-
-    def put(self, path: Path, digest: str) -> None:
-        self._known[path] = digest
-
-
-def write_folder(target: Path, entries: Iterable[Entry], digests: Digests, finish: Finish) -> list[Written]:
+def write_folder(target: Path, entries: Iterable[Entry], sums: Sums, finish: Finish) -> list[Written]:
     """Makes the folder `target` hold exactly the entries and their manifest.
 
     It appears whole or not at all: a kill leaves the old or the new one, and perhaps a folder whose
@@ -67,7 +63,7 @@ def write_folder(target: Path, entries: Iterable[Entry], digests: Digests, finis
             path = fresh / entry.path
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as stream:
-                written.append(put(entry, stream, digests))
+                written.append(put(entry, stream, sums))
             paths.append(path)
         (fresh / MANIFEST).write_bytes(finish(written))
         sync_files([*paths, fresh / MANIFEST])
@@ -89,50 +85,80 @@ def remove_folder(target: Path) -> None:
             _discard(old, target)
 
 
-def write_zip(target: Path, entries: Iterable[Entry], digests: Digests, finish: Finish) -> list[Written]:
+def write_zip(target: Path, entries: Iterable[Entry], sums: Sums, finish: Finish) -> list[Written]:
     """Writes the entries and their manifest as a ZIP; the same entries always give the same bytes.
 
-    Nothing is compressed: pictures already are. Raises OutputUnwritable.
+    Nothing is compressed: pictures already are. Raises OutputUnwritable; BadInput for a file that
+    changes while it is copied.
     """
     written = []
     with atomic_file(target) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as package:
         for entry in entries:
             info = _member(entry.path)
             if isinstance(entry.content, Path):
-                info.file_size = entry.content.stat().st_size
+                found = sums.of(entry.content)
+                _append(package, stream, info, entry.content, found)
+                written.append(Written(entry.path, found.bytes, found.sha256))
+                continue
             with package.open(info, "w", force_zip64=isinstance(entry.content, Shard)) as member:
-                written.append(put(entry, member, digests))
+                written.append(put(entry, cast("BinaryIO", member), sums))
         with package.open(_member(MANIFEST), "w") as member:
             member.write(finish(written))
     return written
 
 
-def put(entry: Entry, out: BinaryIO | IO[bytes], digests: Digests) -> Written:
+def _append(
+    package: zipfile.ZipFile, stream: BinaryIO, info: zipfile.ZipInfo, path: Path, found: Sum
+) -> None:
+    """Adds a file whose checksum is known: its header, then the kernel copies.
+
+    `ZipFile.write` would read every byte for the checksum, in Python.
+    """
+    info.header_offset = stream.tell()
+    info.file_size = info.compress_size = found.bytes
+    info.CRC = found.crc32
+    stream.write(info.FileHeader())
+    _copy(path, stream, found)
+    # As `ZipFile.mkdir` adds what has no content to read.
+    package.filelist.append(info)
+    package.NameToInfo[info.filename] = info
+    package.start_dir = stream.tell()
+
+
+def put(entry: Entry, out: BinaryIO, sums: Sums) -> Written:
     """Writes one entry and says what was written."""
     if isinstance(entry.content, bytes):
         out.write(entry.content)
         return Written(entry.path, len(entry.content), hashlib.sha256(entry.content).hexdigest())
     if isinstance(entry.content, Shard):
         return _put_shard(entry.path, entry.content, out)
-    known = digests.get(entry.content)
-    digest = None if known else hashlib.sha256()
-    size = 0
-    with entry.content.open("rb", buffering=0) as source:
-        buffer = bytearray(CHUNK)
-        while count := source.readinto(buffer):
-            piece = memoryview(buffer)[:count]
-            out.write(piece)
-            size += count
-            if digest is not None:
-                digest.update(piece)
-    if digest is not None:
-        known = digest.hexdigest()
-        digests.put(entry.content, known)
-    assert known is not None
-    return Written(entry.path, size, known)
+    found = sums.of(entry.content)
+    _copy(entry.content, out, found)
+    return Written(entry.path, found.bytes, found.sha256)
 
 
-def _put_shard(path: str, shard: Shard, out: BinaryIO | IO[bytes]) -> Written:
+def _copy(path: Path, out: BinaryIO, found: Sum) -> None:
+    """Appends the file to `out`, by the kernel where it can. Raises BadInput if it is another by now."""
+    out.flush()
+    start = out.tell()
+    with path.open("rb", buffering=0) as source:
+        try:
+            while os.copy_file_range(source.fileno(), out.fileno(), COPY):
+                pass
+        except (AttributeError, io.UnsupportedOperation):
+            pass
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+        out.seek(0, os.SEEK_END)
+        # What the kernel left, which is nothing or all.
+        source.seek(out.tell() - start)
+        shutil.copyfileobj(source, out, CHUNK)
+    if out.tell() - start != found.bytes:
+        raise BadInput(f"{path.name} changed while it was copied.", "Run again.")
+
+
+def _put_shard(path: str, shard: Shard, out: BinaryIO) -> Written:
     """A tar of the members without owner, moment or mode of this machine."""
     counted = _Counted(out)
     with tarfile.open(fileobj=cast("BinaryIO", counted), mode="w|", format=tarfile.USTAR_FORMAT) as archive:
@@ -152,7 +178,7 @@ def _put_shard(path: str, shard: Shard, out: BinaryIO | IO[bytes]) -> Written:
 class _Counted:
     """A stream that hashes and counts what passes."""
 
-    def __init__(self, out: BinaryIO | IO[bytes]) -> None:
+    def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self.size = 0
         self.digest = hashlib.sha256()

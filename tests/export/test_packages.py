@@ -20,12 +20,14 @@ from PIL import Image
 from lora_builder.errors import BadArchive, BadInput, BadSettings
 from lora_builder.export.classes import class_images
 from lora_builder.export.images import TrainingImage
-from lora_builder.export.layouts import LAYOUTS, Material
+from lora_builder.export.layouts import LAYOUTS, Entry, Material
 from lora_builder.export.packages import diff, read_project, verify
 from lora_builder.export.plan import plan
 from lora_builder.export.write import write_exports, write_layouts
+from lora_builder.export.writer import write_zip
 from lora_builder.records import Box, Decision
 from lora_builder.settings import Settings, load
+from lora_builder.sums import Sum, Sums
 
 ALL = tuple(name for name in LAYOUTS if name != "musubi")
 """Every layout that trains SDXL."""
@@ -35,7 +37,7 @@ def tree(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and ".cache" not in path.parts
     }
 
 
@@ -352,3 +354,46 @@ def test_manifests_say_who_wrote_each_caption_and_why_each_photo(
         assert manifest["models"] and manifest["settings"]["trigger"] == "ohwx"
         for file in manifest["files"]:
             assert len(file["sha256"]) == 64
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_zips_are_those_that_python_writes(
+    tmp_path: Path, images: list[TrainingImage], monkeypatch: pytest.MonkeyPatch, kernel: bool
+) -> None:
+    """Byte for byte, whether the kernel copies the pictures into it or cannot."""
+    if not kernel:
+        monkeypatch.delattr(os, "copy_file_range", raising=False)
+    entries = [Entry("a/ünï.txt", b"text"), *(Entry(f"a/{i.name}.png", i.image) for i in images)]
+    write_zip(tmp_path / "ours.zip", entries, Sums(), lambda written: b"{}")
+    with zipfile.ZipFile(tmp_path / "theirs.zip", "w") as archive:
+        for name, data in [
+            *(
+                (e.path, e.content.read_bytes() if isinstance(e.content, Path) else e.content)
+                for e in entries
+            ),
+            ("manifest.json", b"{}"),
+        ]:
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, 0o644 << 16
+            archive.writestr(info, data)  # type: ignore[arg-type]
+    assert (tmp_path / "ours.zip").read_bytes() == (tmp_path / "theirs.zip").read_bytes()
+    assert zipfile.ZipFile(tmp_path / "ours.zip").testzip() is None
+
+
+def test_a_picture_that_changes_under_the_export_stops_it(
+    tmp_path: Path, images: list[TrainingImage]
+) -> None:
+    """No ZIP appears whose checksums are of other bytes."""
+    path = tmp_path / "0001.png"
+    shutil.copyfile(images[0].image, path)
+
+    class Sly(Sums):
+        def of(self, path: Path) -> Sum:
+            found = super().of(path)
+            with path.open("ab") as file:
+                file.write(b"more")
+            return found
+
+    with pytest.raises(BadInput, match="changed while"):
+        write_zip(tmp_path / "x.zip", [Entry("0001.png", path)], Sly(), lambda written: b"{}")
+    assert not (tmp_path / "x.zip").exists()
