@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lora_builder.evidence import BLAS, Evidence, FirstLook, gather
+from lora_builder.evidence import Evidence, FirstLook, gather
 from lora_builder.focus import frame
 from lora_builder.grouping import Likeness
 from lora_builder.identity import Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
+from lora_builder.neighbours import BLAS
 from lora_builder.quality import Light, defects, fault
 from lora_builder.records import Crop, Floats, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
 from lora_builder.redundancy import Kind, Repeats, best_first, keeper_of, repeats
@@ -150,7 +151,7 @@ def _sort_in(
     crops: dict[tuple[int, int], Crop | None],
 ) -> None:
     """The photo's verdict as far as it can be told by itself."""
-    photo, measurement = evidence.photos[row], evidence.measurements[row]
+    photo, measurement = evidence.photos[row], evidence.measurement(row)
     face = int(subject.face[row]) if subject.face[row] >= 0 else None
     doubt = int(subject.doubt[row]) if subject.doubt[row] >= 0 else None
     undecided = doubt is not None and settings.about == "person"
@@ -255,7 +256,7 @@ def _cut_to_target(state: FirstLook, evidence: Evidence, settings: Settings) -> 
         return
     verdicts = [state.verdicts[row] for row in rows]
     traits = traits_of(
-        [evidence.measurements[row] for row in rows],
+        [evidence.measurement(row) for row in rows],
         [verdict.subject for verdict in verdicts],
         [verdict.scores.get("subject_similarity", 0.0) for verdict in verdicts],
     )

@@ -13,27 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from threadpoolctl import ThreadpoolController
 
+from lora_builder.figures import FACES, SAME_FACE, Comparer, PairFigures
 from lora_builder.grouping import FaceTable
 from lora_builder.identity import Subject
+from lora_builder.looks import Looks
+from lora_builder.neighbours import BLAS, Pairs, correlated, unique_pairs
 from lora_builder.quality import Light
 from lora_builder.records import Crop, Floats, Look, Measurement, Photo, Verdict
-from lora_builder.similarity import (
-    TURNS,
-    Pairs,
-    correlated,
-    spectra,
-    spectra_turned,
-    spectra_unturned,
-    ssim,
-    ssim_shifted,
-    ssim_turned,
-)
-
-BLAS = ThreadpoolController()
-"""Products of a few thousand rows take one core milliseconds, and several cores, where others work
-too, three times as long: they wait for each other at the end of each. So `limit(limits=1)`."""
+from lora_builder.similarity import LOT, TURNS, spectra, spectra_turned, spectra_unturned
 
 SAME_SCENE = 0.80
 """Correlation of two blurred pictures from which they may be one picture or one moment."""
@@ -41,27 +29,9 @@ SAME_SCENE = 0.80
 SAME_TURNED = 0.85
 """The same, of a picture mirrored or rotated."""
 
-SAME_FACE, SAME_LOOK, FACE_WEIGHT = 0.88, 0.50, 0.8
-"""Cosine of two faces, and correlation of their blurred pictures, from which one may be cut out of
-the other's photo; they are weighed together, recognition with this share."""
-
-FACES = 3
-"""Faces of each photo that are compared, the largest ones."""
-
-TELLING_SIDE = 48.0
-"""Pixels of the analysis picture from which a face is large enough to say that two moments differ."""
-
-ANALYSED = 1280.0
-"""Side of the analysis picture, pixels, by which `TELLING_SIDE` is meant."""
-
-COMPARED_BITS = 12
-"""Hash distance up to which pictures are compared pixel by pixel, so that the slider costs nothing."""
-
-COMPARED_FACE, COMPARED_APART, COMPARED_POSE = 0.60, 0.20, 0.50
-"""The same for two takes of one shot: least cosine, most distance and size difference, least pose."""
-
-MOVING_FACE = 0.80
-"""Cosine of two telling faces below which no shift makes one moment of two pictures."""
+SAME_LOOK, FACE_WEIGHT = 0.50, 0.8
+"""Correlation of two faces' blurred pictures from which, with `SAME_FACE`, one may be cut out of the
+other's photo; they are weighed together, recognition with this share."""
 
 LARGEST_BURST = 64
 """Photos that hang together are all compared with each other up to this many."""
@@ -69,34 +39,10 @@ LARGEST_BURST = 64
 HANGS_TOGETHER = 0.60
 """Structural similarity after a shift from which frames hang together."""
 
-POSE_SPAN = 45.0
-"""Degrees of head rotation between two photos at which their pose similarity is 0."""
-
-
-@dataclass(frozen=True, eq=False)
-class PairFigures:
-    """How much pairs of photos are alike; (n,) each, NaN where it was not worth comparing.
-
-    `bits`: between the hashes. `picture`, `shifted`, `turned`: structural similarity as they are, after
-    the best shift, and laid as `TURNS[turn]`. `cosine`, `face`, `pose`: of the two faces most alike:
-    recognition, structural similarity, head pose. `center`, `size`: how far those faces are apart and
-    differ in size, as shares of the picture. `telling`: whether both are large enough to count.
-    `seconds`: between the exposures.
-    """
-
-    pairs: Pairs
-    bits: Floats
-    picture: Floats
-    shifted: Floats
-    turned: Floats
-    turn: NDArray[np.intp]
-    cosine: Floats
-    face: Floats
-    pose: Floats
-    center: Floats
-    size: Floats
-    telling: NDArray[np.bool_]
-    seconds: Floats
+KEPT_MEMORY = (32 << 20) - (1 << 16)
+"""Bytes. Where memory of this size was freed once, glibc keeps such blocks for the next use (see
+mallopt's M_MMAP_THRESHOLD); fetching them from the system anew, page by page, takes several times as
+long as our sums over them."""
 
 
 @dataclass
@@ -115,7 +61,7 @@ class Evidence:
     """One row a distinct content, sorted by source name; the caches hold what few settings change."""
 
     photos: tuple[Photo, ...]
-    measurements: tuple[Measurement, ...]
+    looks: Mapping[str, Look]
     faces: FaceTable
     figures: PairFigures
     subjects: dict[object, Subject] = field(default_factory=dict)
@@ -124,66 +70,40 @@ class Evidence:
     ranks: dict[tuple[int, int], tuple[object, ...]] = field(default_factory=dict)
     firsts: dict[object, FirstLook] = field(default_factory=dict)
 
+    def measurement(self, row: int) -> Measurement:
+        """What was measured of a photo."""
+        look = self.looks[self.photos[row].sha256]
+        assert isinstance(look, Measurement)
+        return look
+
 
 def gather(photos: Sequence[Photo], looks: Mapping[str, Look]) -> Evidence:
-    """The evidence of all readable photos. `looks` is by SHA-256."""
+    """The evidence of all readable photos. `looks` is by SHA-256; `Looks` are taken as they lie."""
+    np.empty(KEPT_MEMORY, np.uint8)
     first: dict[str, Photo] = {}
     for photo in sorted(photos, key=lambda photo: photo.source.name):
         first.setdefault(photo.sha256, photo)
-    rows = [(p, m) for p in first.values() if isinstance(m := looks[p.sha256], Measurement)]
-    measurements = tuple(m for _, m in rows)
-    faces = FaceTable.of(measurements)
+    columns = Looks.of(looks if isinstance(looks, Looks) else {sha256: looks[sha256] for sha256 in first})
+    readable = tuple(photo for sha256, photo in first.items() if columns.rejected(sha256) is None)
+    rows = columns.rows(photo.sha256 for photo in readable)
+    faces = FaceTable.of(columns, rows, [photo.sha256 for photo in readable])
     with BLAS.limit(limits=1, user_api="blas"):
-        figures = _figures(measurements)
-    return Evidence(tuple(p for p, _ in rows), measurements, faces, figures)
+        figures = _figures(Comparer.of(columns, rows, faces))
+    return Evidence(readable, looks, faces, figures)
 
 
-@dataclass(frozen=True, eq=False)
-class _Faces:
-    """The largest faces of each photo: (photos, FACES) tables, rows of zeros where there are fewer."""
-
-    embedding: Floats
-    place: Floats
-    angle: Floats
-    telling: NDArray[np.bool_]
-    grey: Sequence[Sequence[NDArray[np.uint8]]]
-
-    @classmethod
-    def of(cls, measurements: Sequence[Measurement]) -> _Faces:
-        count = len(measurements)
-        width = next((len(m.faces[0].embedding) for m in measurements if m.faces), 1)
-        table = cls(
-            np.zeros((count, FACES, width), np.float32),
-            np.zeros((count, FACES, 4), np.float32),
-            np.zeros((count, FACES, 3), np.float32),
-            np.zeros((count, FACES), bool),
-            [[face.grey for face in m.faces[:FACES]] for m in measurements],
-        )
-        for row, m in enumerate(measurements):
-            scale = min(1.0, ANALYSED / max(m.width, m.height))
-            for i, face in enumerate(m.faces[:FACES]):
-                (x, y), box = face.box.center, face.box
-                table.embedding[row, i] = face.embedding
-                table.place[row, i] = x / m.width, y / m.height, box.width / m.width, box.height / m.height
-                table.angle[row, i] = face.pose.yaw, face.pose.pitch, face.pose.roll
-                table.telling[row, i] = min(box.width, box.height) * scale >= TELLING_SIDE
-        return table
-
-
-def _figures(measurements: Sequence[Measurement]) -> PairFigures:
-    greys = [m.grey for m in measurements]
-    vectors = spectra(greys)
-    faces = _Faces.of(measurements)
-    upright = np.unique(np.concatenate([correlated(vectors, SAME_SCENE), _face_pairs(faces)]), axis=0)
-    known = _compared(measurements, faces, greys, upright)
-    more = _hanging_together(known, len(greys))
-    more = more[~np.isin(_numbers(more, len(greys)), _numbers(upright, len(greys)))]
+def _figures(comparer: Comparer) -> PairFigures:
+    count = len(comparer.rows)
+    vectors = spectra(comparer.greys, comparer.rows)
+    alike = unique_pairs(np.concatenate([correlated(vectors, SAME_SCENE), _face_pairs(comparer)]), count)
+    known = comparer.compare(alike)
+    known = known.only(known.tells)
+    more = _hanging_together(known, count)
+    more = more[~np.isin(_numbers(more, count), _numbers(alike, count))]
     if len(more):
-        known = _followed(known, _compared(measurements, faces, greys, more))
+        known = PairFigures.of([known, comparer.compare(more)])
     turned, turn = _turned_pairs(vectors)
-    if len(turned):
-        known = _joined(known, measurements, faces, greys, turned, turn)
-    return known
+    return _joined(known, comparer, turned, turn) if len(turned) else known
 
 
 def _numbers(pairs: Pairs, count: int) -> NDArray[np.intp]:
@@ -191,26 +111,21 @@ def _numbers(pairs: Pairs, count: int) -> NDArray[np.intp]:
     return pairs[:, 0] * count + pairs[:, 1]
 
 
-def _followed(known: PairFigures, more: PairFigures) -> PairFigures:
-    """The figures of one lot of pairs and then of another."""
-    names = PairFigures.__dataclass_fields__
-    return PairFigures(
-        **{name: np.concatenate([getattr(known, name), getattr(more, name)]) for name in names}
-    )
-
-
-def _face_pairs(faces: _Faces) -> Pairs:
+def _face_pairs(comparer: Comparer) -> Pairs:
     """Pairs of photos with one face in one expression, wherever in the picture."""
-    photo, index = np.nonzero(faces.embedding.any(axis=2))
-    looks = spectra([faces.grey[int(p)][int(i)] for p, i in zip(photo, index, strict=True)])
-    recognised, seen = faces.embedding[photo, index], looks
+    faces = comparer.faces
+    rows = np.flatnonzero(faces.index < FACES)
+    if not len(rows):
+        return np.empty((0, 2), np.intp)
+    seen = spectra(comparer.face_greys, faces.row[rows])
+    recognised = faces.embeddings[rows]
     both = np.concatenate(
         [np.sqrt(FACE_WEIGHT) * recognised, np.sqrt(1 - FACE_WEIGHT) * seen], axis=1, dtype=np.float32
     )
     found = correlated(both, FACE_WEIGHT * SAME_FACE + (1 - FACE_WEIGHT) * SAME_LOOK)
-    left, right = photo[found].T
-    different = left != right
-    return np.sort(np.stack([left, right], axis=1)[different], axis=1).astype(np.intp)
+    photos: Pairs = faces.photo[rows][found]
+    different: Pairs = photos[photos[:, 0] != photos[:, 1]]
+    return different
 
 
 def _turned_pairs(vectors: Floats) -> tuple[Pairs, NDArray[np.intp]]:
@@ -218,60 +133,15 @@ def _turned_pairs(vectors: Floats) -> tuple[Pairs, NDArray[np.intp]]:
     if len(vectors) < 2:
         return np.empty((0, 2), np.intp), np.empty(0, np.intp)
     pairs = correlated(spectra_unturned(vectors), SAME_TURNED)
-    left, right = vectors[pairs[:, 0]], vectors[pairs[:, 1]]
-    alike = np.stack([np.einsum("nd,nd->n", left, spectra_turned(right, turn)) for turn in TURNS], axis=1)
-    best = alike.argmax(axis=1)
-    upright = np.einsum("nd,nd->n", left, right)
-    good = (alike.max(axis=1) >= SAME_TURNED) & (alike.max(axis=1) > upright)
-    return pairs[good], best[good]
-
-
-def _compared(
-    measurements: Sequence[Measurement], faces: _Faces, greys: list[NDArray[np.uint8]], pairs: Pairs
-) -> PairFigures:
-    count = len(pairs)
-    left, right = pairs.T
-    hashes = np.array([m.phash for m in measurements], dtype=np.uint64)
-    times = np.array([np.nan if m.captured_at is None else m.captured_at for m in measurements])
-    bits = np.bitwise_count(hashes[left] ^ hashes[right]).astype(np.float32)
-    alike = np.einsum("nid,njd->nij", faces.embedding[left], faces.embedding[right]).reshape(count, FACES**2)
-    one, other = np.divmod(alike.argmax(axis=1) if count else np.empty(0, np.intp), FACES)
-    there = faces.embedding[left, one].any(axis=1) & faces.embedding[right, other].any(axis=1)
-    cosine = np.where(there, alike.max(axis=1, initial=-1), np.nan).astype(np.float32)
-    apart = np.abs(faces.place[left, one] - faces.place[right, other])
-    turned = np.abs(faces.angle[left, one] - faces.angle[right, other]).max(axis=1, initial=0)
-    telling = there & faces.telling[left, one] & faces.telling[right, other]
-    center, size = apart[:, :2].max(axis=1, initial=0), apart[:, 2:].max(axis=1, initial=0)
-    pose = np.clip(1 - turned / POSE_SPAN, 0, 1)
-    near = (center <= COMPARED_APART) & (size <= COMPARED_APART) & (pose >= COMPARED_POSE)
-    faced = np.flatnonzero((cosine >= SAME_FACE) | ((cosine >= COMPARED_FACE) & near))
-    face = np.full(count, np.nan, np.float32)
-    first, second = np.stack([left, one], axis=1), np.stack([right, other], axis=1)
-    face[faced] = _face_ssim(faces, first[faced], second[faced])
-    picture = _where(bits <= COMPARED_BITS, lambda rows: ssim(greys, pairs[rows]))
-    moved = ~telling | (cosine >= MOVING_FACE)
-    shifted = _where(moved, lambda rows: ssim_shifted(greys, pairs[rows]))
-    nothing = np.full(count, np.nan, np.float32)
-    return PairFigures(
-        pairs, bits, picture, shifted, nothing, np.full(count, -1, np.intp), cosine, face,
-        np.where(there, pose, np.nan), np.where(there, center, np.nan), np.where(there, size, np.nan),
-        telling, np.abs(times[left] - times[right]),
-    )  # fmt: skip
-
-
-def _face_ssim(faces: _Faces, left: Pairs, right: Pairs) -> Floats:
-    """Of the faces (photo, index) in each row of `left` and `right`."""
-    greys = [faces.grey[int(p)][int(i)] for p, i in [*left, *right]]
-    rows = np.arange(len(left))
-    return ssim(greys, np.stack([rows, rows + len(left)], axis=1))
-
-
-def _where(chosen: NDArray[np.bool_], compare) -> Floats:  # type: ignore[no-untyped-def]
-    result = np.full(len(chosen), np.nan, np.float32)
-    rows = np.flatnonzero(chosen)
-    if len(rows):
-        result[rows] = compare(rows)
-    return result
+    good, turns = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+    for begin in range(0, len(pairs), LOT):
+        left, right = vectors[pairs[begin : begin + LOT]].swapaxes(0, 1)
+        alike = np.stack([np.einsum("nd,nd->n", left, spectra_turned(right, turn)) for turn in TURNS], axis=1)
+        best, upright = alike.max(axis=1), np.einsum("nd,nd->n", left, right)
+        rows = np.flatnonzero((best >= SAME_TURNED) & (best > upright))
+        good.append(begin + rows)
+        turns.append(alike[rows].argmax(axis=1))
+    return pairs[np.concatenate(good)], np.concatenate(turns)
 
 
 def _hanging_together(known: PairFigures, count: int) -> Pairs:
@@ -291,20 +161,14 @@ def _hanging_together(known: PairFigures, count: int) -> Pairs:
     return np.concatenate(found)
 
 
-def _joined(
-    known: PairFigures,
-    measurements: Sequence[Measurement],
-    faces: _Faces,
-    greys: list[NDArray[np.uint8]],
-    pairs: Pairs,
-    turn: NDArray[np.intp],
-) -> PairFigures:
+def _joined(known: PairFigures, comparer: Comparer, pairs: Pairs, turn: NDArray[np.intp]) -> PairFigures:
     """The figures of the turned pairs after those that are known."""
-    keys = {tuple(pair): i for i, pair in enumerate(known.pairs.tolist())}
-    fresh = np.array([tuple(pair) not in keys for pair in pairs.tolist()], dtype=bool)
-    result = _followed(known, _compared(measurements, faces, greys, pairs[fresh]))
-    places = np.empty(len(pairs), np.intp)
-    places[fresh] = np.arange(fresh.sum()) + len(known.pairs)
-    places[~fresh] = [keys[tuple(pair)] for pair in pairs[~fresh].tolist()]
-    result.turned[places], result.turn[places] = ssim_turned(greys, pairs, turn), turn
+    count = len(comparer.rows)
+    numbers, wanted = _numbers(known.pairs, count), _numbers(pairs, count)
+    fresh = ~np.isin(wanted, numbers)
+    result = PairFigures.of([known, comparer.compare(pairs[fresh])])
+    numbers = _numbers(result.pairs, count)
+    order = np.argsort(numbers)
+    places = order[np.searchsorted(numbers[order], wanted)]
+    result.turned[places], result.turn[places] = comparer.compare_turned(pairs, turn), turn
     return result

@@ -17,8 +17,9 @@ from scipy.cluster import hierarchy
 from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
 
+from lora_builder.looks import Looks
 from lora_builder.models.interface import Calibration
-from lora_builder.records import Floats, Measurement
+from lora_builder.records import Floats
 
 FEW_FACES = 8
 """Below this many faces two alike ones make a person; from here on it takes three (Immich's rule)."""
@@ -51,28 +52,36 @@ class FaceTable:
     """All faces of all photos, one row a face.
 
     `embeddings` (faces, d) of unit length; `photo` and `index` (faces,): which photo, and which of
-    its faces; `areas` (faces,): of the face box, square pixels. `shas`: of the photos.
+    its faces; `row` (faces,): where the face is in the columns of `Looks`; `areas` (faces,): of the face
+    box, square pixels; `yaw` (faces,): degrees. `shas`: of the photos.
     """
 
     embeddings: Floats
     photo: NDArray[np.intp]
     index: NDArray[np.intp]
+    row: NDArray[np.intp]
     areas: Floats
     yaw: Floats
     shas: tuple[str, ...]
 
     @classmethod
-    def of(cls, measurements: Sequence[Measurement]) -> FaceTable:
-        rows = [(p, i, face) for p, m in enumerate(measurements) for i, face in enumerate(m.faces)]
+    def of(cls, looks: Looks, rows: NDArray[np.intp], shas: Sequence[str]) -> FaceTable:
+        """The faces of the photos in these rows of the columns; `shas`: their SHA-256."""
+        first, counts = looks.photos["first_face"][rows], looks.photos["faces"][rows]
+        photo = np.repeat(np.arange(len(rows)), counts)
+        index = np.arange(len(photo)) - np.repeat(np.cumsum(counts) - counts, counts)
+        row = np.repeat(first, counts) + index
+        faces = looks.faces[row]
+        areas = faces["box"][:, 2] * faces["box"][:, 3]
+        yaw = faces["pose"][:, 0]
         return cls(
-            np.array([face.embedding for _, _, face in rows], dtype=np.float32).reshape(
-                len(rows), len(rows[0][2].embedding) if rows else 0
-            ),
-            np.array([p for p, _, _ in rows], dtype=np.intp),
-            np.array([i for _, i, _ in rows], dtype=np.intp),
-            np.array([face.box.area for _, _, face in rows], dtype=np.float32),
-            np.array([face.pose.yaw for _, _, face in rows], dtype=np.float32),
-            tuple(m.sha256 for m in measurements),
+            looks.embeddings[row],
+            photo,
+            index,
+            row,
+            areas.astype(np.float32),
+            yaw.astype(np.float32),
+            tuple(shas),
         )
 
     def at(self, row: int | np.intp) -> FaceAt:

@@ -18,8 +18,9 @@ from lora_builder.grouping import (
     mean_faces,
     people,
 )
+from lora_builder.looks import Looks
 from lora_builder.models.interface import Calibration
-from lora_builder.records import Floats, Look, Measurement, Override
+from lora_builder.records import Floats, Look, Override
 from lora_builder.settings import Settings
 
 FOUNDERS = 3
@@ -107,12 +108,13 @@ def people_found(
     To make one of them the subject, mark their cover face:
     `store.set_override(project.id, cover.sha256, override.marked(cover.face, True))`.
     """
-    measurements = [m for _, m in sorted(looks.items()) if isinstance(m, Measurement)]
-    faces = FaceTable.of(measurements)
+    columns = Looks.of(looks)
+    shas = sorted(sha256 for sha256 in columns if columns.rejected(sha256) is None)
+    faces = FaceTable.of(columns, columns.rows(shas), shas)
     likeness = Likeness.of(settings.subject_sim_th, calibration)
     labels = people(faces, likeness)
     told = Told.of(overrides or {}, references, others)
-    subject = find_subject(faces, len(measurements), likeness, told)
+    subject = find_subject(faces, len(shas), likeness, told)
     theirs = subject.face[faces.photo] == faces.index
     found = []
     for label in range(labels.max(initial=-1) + 1):

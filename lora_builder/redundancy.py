@@ -22,7 +22,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_builder.evidence import Evidence, PairFigures
+from lora_builder.evidence import Evidence
+from lora_builder.figures import PairFigures
 from lora_builder.models.interface import Calibration
 from lora_builder.records import Floats, Measurement, Reason, Verdict
 from lora_builder.settings import Settings
@@ -149,7 +150,7 @@ def best_first(
         verdict = verdicts[row]
         key = (row, -1 if verdict.subject is None else verdict.subject)
         if key not in evidence.ranks:
-            evidence.ranks[key] = _merits(evidence.measurements[row], verdict)
+            evidence.ranks[key] = _merits(evidence.measurement(row), verdict)
         return (
             verdict.reason is not Reason.BY_USER,
             row not in preferred,

@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
+from lora_builder.looks import Pictures
+from lora_builder.neighbours import Pairs, shared_out
 from lora_builder.records import Floats
 
 WINDOW = 8
@@ -20,6 +23,9 @@ CONTRAST_FLOOR = 4.0
 
 CHUNK = 32
 """Pairs compared at a time: few, so that what they need stays in the processor's cache."""
+
+LOT = 4096
+"""Pairs, or pictures, that one core works on before it takes the next."""
 
 FREQUENCIES = 7
 """The spectrum keeps so many by so many of the lowest cosine frequencies (pHash keeps 8 by 8)."""
@@ -38,26 +44,16 @@ TURNS: tuple[tuple[bool, bool, bool], ...] = (
 LEAST_OVERLAP = 0.4
 """Share of the windows that two shifted pictures must have in common."""
 
-MOST_ALIKE = 40
-"""Pairs looked for, for each picture and the later ones: longer bursts than this are rare."""
-
-WIDE = 16
-"""Blocks of columns compared with one block of rows: memory stays at some tens of megabytes."""
-
-Greys = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+Greys = Pictures | Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 """Pictures (side, side), by index."""
-
-Pairs = NDArray[np.intp]
-"""Shape (n, 2): two indices a row."""
 
 
 def normalised(greys: NDArray[np.uint8]) -> Floats:
-    """Tone taken out: each picture of (n, side, side) at mean 0.5 and standard deviation 0.25."""
+    """Tone taken out: each picture of (n, side, side) at mean 0 and standard deviation 0.25."""
     flat = greys.reshape(len(greys), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     deviation = np.sqrt(np.einsum("np,np->n", flat, flat) / flat.shape[1])
     flat *= (0.25 / np.maximum(deviation, CONTRAST_FLOOR))[:, None]
-    flat += 0.5
     return flat.reshape(greys.shape)
 
 
@@ -67,13 +63,7 @@ def ssim(greys: Greys, pairs: Pairs) -> Floats:
     Returns shape (len(pairs),), -1..1; 1 is identical. SSIM of Wang et al. 2004 over tiling windows
     instead of sliding ones: window sums are then computed once a picture, not once a pair.
     """
-
-    def compare(left: Floats, right: Floats) -> Floats:
-        one, other = _windows(left), _windows(right)
-        result: Floats = _likeness(one, other, np.ones(one.shape[-1], np.float32)).mean(axis=1)
-        return result
-
-    return _each_pair(greys, pairs, compare)
+    return _each_pair(greys, pairs, _compare)
 
 
 def ssim_shifted(greys: Greys, pairs: Pairs) -> Floats:
@@ -89,10 +79,12 @@ def ssim_turned(greys: Greys, pairs: Pairs, turns: NDArray[np.intp]) -> Floats:
     result = np.empty(len(pairs), dtype=np.float32)
     for turn in np.unique(turns):
         rows = np.flatnonzero(turns == turn)
-        laid = [lay(greys[second], TURNS[turn]) for second in pairs[rows, 1]]
-        both = [*(greys[first] for first in pairs[rows, 0]), *laid]
-        count = len(rows)
-        result[rows] = ssim(both, np.stack([np.arange(count), np.arange(count) + count], axis=1))
+        for begin in range(0, len(rows), LOT):
+            part = rows[begin : begin + LOT]
+            laid = [lay(grey, TURNS[turn]) for grey in _chosen(greys, pairs[part, 1])]
+            both = np.concatenate([_chosen(greys, pairs[part, 0]), laid])
+            first = np.arange(len(part))
+            result[part] = ssim(both, np.stack([first, first + len(part)], axis=1))
     return result
 
 
@@ -104,18 +96,32 @@ def lay(grey: NDArray[np.uint8], turn: tuple[bool, bool, bool]) -> NDArray[np.ui
     return grey[:, ::-1] if over else grey
 
 
-def spectra(greys: Greys) -> Floats:
+def spectra(greys: Greys, rows: NDArray[np.intp] | None = None) -> Floats:
     """Unit vectors (n, 48) of the lowest cosine frequencies without the mean: dot products are
-    correlations of the blurred pictures."""
-    side = greys[0].shape[0] if len(greys) else 8
+    correlations of the blurred pictures. `rows`: of which pictures; default all."""
+    rows = np.arange(len(greys)) if rows is None else rows
+    if not len(rows):
+        return np.empty((0, FREQUENCIES**2 - 1), np.float32)
+
+    def waves(begin: int) -> Floats:
+        parts = [
+            _waves(_chosen(greys, rows[i : i + CHUNK]))
+            for i in range(begin, min(begin + LOT, len(rows)), CHUNK)
+        ]
+        return np.concatenate(parts)
+
+    return _unit(np.concatenate(shared_out(waves, range(0, len(rows), LOT))))
+
+
+def _waves(pictures: NDArray[np.uint8]) -> Floats:
+    """The lowest cosine frequencies (n, 48) of pictures (n, side, side), without the mean."""
+    count, side = len(pictures), pictures.shape[1]
     steps = (np.arange(side) + 0.5) * np.pi / side
     basis = np.cos(np.arange(FREQUENCIES)[:, None] * steps).astype(np.float32)
     basis[0] *= np.sqrt(0.5)
-    result = np.empty((len(greys), FREQUENCIES**2 - 1), dtype=np.float32)
-    for begin in range(0, len(greys), CHUNK):
-        part = np.asarray(greys[begin : begin + CHUNK]).astype(np.float32)
-        result[begin : begin + CHUNK] = (basis @ part @ basis.T).reshape(len(part), FREQUENCIES**2)[:, 1:]
-    return _unit(result)
+    across = pictures.reshape(-1, side).astype(np.float32) @ basis.T
+    result: Floats = (basis @ across.reshape(count, side, FREQUENCIES)).reshape(count, -1)[:, 1:]
+    return result
 
 
 def spectra_turned(vectors: Floats, turn: tuple[bool, bool, bool]) -> Floats:
@@ -149,90 +155,88 @@ def _unit(vectors: Floats) -> Floats:
     return result
 
 
-def correlated(vectors: Floats, floor: float, block: int = 1024, most: int = MOST_ALIKE) -> Pairs:
-    """Pairs i < j of unit vectors (n, d) with a dot product of at least `floor`.
-
-    Of a vector that is near more than `most` others in one stretch of `WIDE` blocks, only the nearest
-    so many are taken: a thousand frames of one clip do not make half a million pairs.
-    """
-    found = [np.empty((0, 2), dtype=np.intp)]
-    for row in range(0, len(vectors), block):
-        part = vectors[row : row + block]
-        for column in range(row, len(vectors), WIDE * block):
-            alike = part @ vectors[column : column + WIDE * block].T
-            if column == row:
-                np.fill_diagonal(alike[:, : len(part)], -1)
-            left, right = np.divmod(np.flatnonzero(alike >= floor), alike.shape[1])
-            crowded = np.flatnonzero(np.bincount(left, minlength=len(part)) > most)
-            if len(crowded):
-                near = np.argpartition(-alike[crowded], most, axis=1)[:, :most]
-                plain = ~np.isin(left, crowded)
-                left = np.concatenate([left[plain], np.repeat(crowded, most)])
-                right = np.concatenate([right[plain], near.ravel()])
-            found.append(np.sort(np.stack([left + row, right + column], axis=1), axis=1))
-    result: Pairs = np.unique(np.concatenate(found), axis=0)
-    return result
+def _chosen(greys: Greys, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Those pictures, (n, side, side)."""
+    if isinstance(greys, Pictures):
+        return greys.take(rows)
+    return greys[rows] if isinstance(greys, np.ndarray) else np.array([greys[row] for row in rows])
 
 
-def _each_pair(greys: Greys, pairs: Pairs, compare: Callable[[Floats, Floats], Floats]) -> Floats:
+Comparison = Callable[[Floats, NDArray[np.intp], NDArray[np.intp]], Floats]
+"""From normalised pictures and the places of each pair's two among them to how alike they are."""
+
+
+def _each_pair(greys: Greys, pairs: Pairs, compare: Comparison) -> Floats:
     result = np.empty(len(pairs), dtype=np.float32)
     for begin in range(0, len(pairs), CHUNK):
         part = pairs[begin : begin + CHUNK]
         index, inverse = np.unique(part, return_inverse=True)
-        pictures = normalised(np.array([greys[i] for i in index]))
         left, right = inverse.reshape(part.shape).T
-        result[begin : begin + CHUNK] = compare(pictures[left], pictures[right])
+        result[begin : begin + CHUNK] = compare(normalised(_chosen(greys, index)), left, right)
     return result
 
 
-def _likeness(one: Floats, other: Floats, weights: Floats) -> Floats:
-    """SSIM of windows (n, windows, pixels), each pixel with its weight."""
-    count = np.maximum(weights.sum(axis=-1), 1e-6)
-    mean, mean2 = ((w * weights).sum(axis=-1) / count for w in (one, other))
-    first, second = one - mean[..., None], other - mean2[..., None]
-    variance, variance2, covariance = (
-        (a * b * weights).sum(axis=-1) / count for a, b in ((first, first), (second, second), (first, second))
-    )
-    result: Floats = ((2 * mean * mean2 + C1) * (2 * covariance + C2)) / (
-        (mean**2 + mean2**2 + C1) * (variance + variance2 + C2)
-    )
+def _compare(pictures: Floats, left: NDArray[np.intp], right: NDArray[np.intp]) -> Floats:
+    mean, square = _pooled(pictures), _pooled(pictures * pictures)
+    product = _pooled(pictures[left] * pictures[right])
+    likeness = _likeness((mean[left], mean[right]), (square[left], square[right]), product)
+    result: Floats = likeness.mean(axis=(1, 2))
     return result
 
 
-def _compare_shifted(left: Floats, right: Floats) -> Floats:
-    count, side, _ = left.shape
-    spectrum = np.fft.rfft2(left - 0.5) * np.conj(np.fft.rfft2(right - 0.5))
-    peak = np.fft.irfft2(spectrum, s=(side, side)).reshape(count, -1).argmax(axis=1)
+def _compare_shifted(pictures: Floats, left: NDArray[np.intp], right: NDArray[np.intp]) -> Floats:
+    side = pictures.shape[1]
+    spectrum = fft.rfft2(pictures)
+    crossed = fft.irfft2(spectrum[left] * np.conj(spectrum[right]), s=(side, side))
+    peak = crossed.reshape(len(left), -1).argmax(axis=1)
     down, over = ((step + side // 2) % side - side // 2 for step in np.divmod(peak, side))
     rows, columns = np.arange(side) - down[:, None], np.arange(side) - over[:, None]
-    inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None, :]
-    moved = right[
-        np.arange(count)[:, None, None],
-        rows.clip(0, side - 1)[:, :, None],
-        columns.clip(0, side - 1)[:, None, :],
-    ]
-    weights = inside.astype(np.float32)
-    one, other = (_toned(picture, weights) for picture in (left, moved))
-    whole = _windows(weights).mean(axis=2) > 0.99
-    likeness = _likeness(_windows(one), _windows(other), np.ones(WINDOW * WINDOW, np.float32))
-    share = whole.mean(axis=1)
-    mean = (likeness * whole).sum(axis=1) / np.maximum(whole.sum(axis=1), 1)
-    result: Floats = np.where(share >= LEAST_OVERLAP, mean, -1).astype(np.float32)
+    tall, wide = ((places >= 0) & (places < side) for places in (rows, columns))
+    inside = tall[:, :, None] & wide[:, None, :]
+    one = pictures[left] * inside
+    other = pictures[right[:, None, None], rows[:, :, None] % side, columns[:, None, :] % side] * inside
+    whole: NDArray[np.bool_] = _all_of(tall)[:, :, None] & _all_of(wide)[:, None, :]
+    # Tone is taken out again, over the pixels that count: on the windows' sums, not on the pixels.
+    count = inside.sum(axis=(1, 2), dtype=np.float32)[:, None, None]
+    sums, squares, scales = [], [], []
+    for picture in (one, other):
+        mean, square = _pooled(picture), _pooled(picture * picture)
+        centre = WINDOW**2 * mean.sum(axis=(1, 2), keepdims=True) / count
+        variance = WINDOW**2 * square.sum(axis=(1, 2), keepdims=True) / count - centre**2
+        scale = 0.25 / np.maximum(np.sqrt(np.maximum(variance, 0)), 0.02)
+        sums.append((mean - centre) * scale)
+        squares.append((square - 2 * centre * mean + centre**2) * scale**2)
+        scales.append((centre, scale, mean))
+    (centre, scale, mean), (centre2, scale2, mean2) = scales
+    product = (_pooled(one * other) - centre * mean2 - centre2 * mean + centre * centre2) * scale * scale2
+    likeness = _likeness((sums[0], sums[1]), (squares[0], squares[1]), product)
+    together = (likeness * whole).sum(axis=(1, 2)) / np.maximum(whole.sum(axis=(1, 2)), 1)
+    result: Floats = np.where(whole.mean(axis=(1, 2)) >= LEAST_OVERLAP, together, -1).astype(np.float32)
     return result
 
 
-def _toned(pictures: Floats, weights: Floats) -> Floats:
-    """Mean 0.5 and standard deviation 0.25 again, over the pixels that count."""
-    count = np.maximum(weights.sum(axis=(1, 2), keepdims=True), 1)
-    pictures = pictures - (pictures * weights).sum(axis=(1, 2), keepdims=True) / count
-    deviation = np.sqrt((pictures**2 * weights).sum(axis=(1, 2), keepdims=True) / count)
-    result: Floats = pictures * (0.25 / np.maximum(deviation, 0.02)) + 0.5
-    return result
+def _likeness(means: tuple[Floats, Floats], squares: tuple[Floats, Floats], product: Floats) -> Floats:
+    """SSIM by window, from the windows' means, mean squares and mean products, around mid-grey."""
+    mean, mean2 = means
+    variance, variance2 = squares[0] - mean * mean, squares[1] - mean2 * mean2
+    covariance = product - mean * mean2
+    light, light2 = mean + 0.5, mean2 + 0.5
+    alike = (2 * light * light2 + C1) * (2 * covariance + C2)
+    most = (light * light + light2 * light2 + C1) * (variance + variance2 + C2)
+    return (alike / most).astype(np.float32, copy=False)
 
 
-def _windows(pictures: Floats) -> Floats:
-    """(n, side, side) to (n, windows, pixels of a window)."""
+def _pooled(pictures: Floats) -> Floats:
+    """The means of the windows: (n, side, side) to (n, tiles, tiles)."""
     count, side, _ = pictures.shape
     tiles = side // WINDOW
-    shaped = pictures.reshape(count, tiles, WINDOW, tiles, WINDOW).swapaxes(2, 3)
-    return np.ascontiguousarray(shaped.reshape(count, tiles * tiles, WINDOW * WINDOW))
+    pool = np.repeat(np.eye(tiles, dtype=np.float32), WINDOW, axis=0)
+    across = (pictures.reshape(-1, side) @ pool).reshape(count, tiles, WINDOW, tiles)
+    result: Floats = across.mean(axis=2, dtype=np.float32) / np.float32(WINDOW)
+    return result
+
+
+def _all_of(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Along one axis, (n, side) to (n, tiles): which windows lie wholly inside."""
+    result: NDArray[np.bool_] = np.logical_and.reduce(inside.reshape(len(inside), -1, WINDOW), axis=2)
+    return result

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from lora_builder.decide import decide, gather
 from lora_builder.identity import people_found
+from lora_builder.looks import Looks
 from lora_builder.records import Box, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
 from lora_builder.settings import Settings, load
 from tests.made import CALIBRATION, face, measurement, person, photo
@@ -287,3 +289,13 @@ def test_verdicts_hold_whatever_the_order(seed: int, keep: int, target: int) -> 
     for verdict in first:
         if verdict.reason in (Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.SAME_SHOT):
             assert verdict.because_of in kept
+
+
+def test_measurements_in_columns_give_the_same_verdicts(tmp_path: Path) -> None:
+    """A million photos are held in another form than a hundred, and judged alike."""
+    looks = several(6) | takes_of_one_shot(wobble=0.05) | {"d": Rejected("Cut short.")}
+    photos = [photo(f"{i}.jpg", sha) for i, sha in enumerate(looks)]
+    settings = load(target_count=5)
+    plain = decide(photos, looks, settings, CALIBRATION)
+    assert decide(photos, Looks(looks), settings, CALIBRATION) == plain
+    assert decide(photos, Looks(looks, tmp_path), settings, CALIBRATION) == plain

@@ -6,7 +6,6 @@ from skimage.metrics import structural_similarity
 
 from lora_builder.similarity import (
     TURNS,
-    correlated,
     lay,
     spectra,
     spectra_turned,
@@ -35,16 +34,6 @@ def test_our_ssim_ranks_like_the_sliding_window_one(portrait: Image.Image) -> No
     ours = ssim(greys, np.array([[0, i] for i in range(1, 6)]))
     theirs = [structural_similarity(greys[0], greys[i]) for i in range(1, 6)]
     assert list(np.argsort(ours)) == list(np.argsort(theirs))
-
-
-def test_every_close_pair_is_found_once() -> None:
-    """Block by block, the pairs are those of the plain double loop."""
-    rng = np.random.default_rng(5)
-    vectors = rng.normal(size=(40, 3)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    likeness = vectors @ vectors.T
-    plain = [[i, j] for i in range(40) for j in range(i + 1, 40) if likeness[i, j] >= 0.5]
-    assert sorted(correlated(vectors, 0.5, block=9).tolist()) == plain
 
 
 def test_a_hand_that_moved_is_found_and_undone() -> None:
