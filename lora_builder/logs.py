@@ -72,9 +72,9 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     for name in Settings.model_fields:
         found.update(_hidden(getattr(settings, name)))
     found.update(pair.partition(":")[2] for pair in settings.login.get_secret_value().split(","))
-    if settings.database_url:
+    for url in filter(None, (settings.database_url, settings.redis_url)):
         with contextlib.suppress(sa.exc.ArgumentError):
-            found.add(sa.make_url(settings.database_url).password or "")
+            found.add(sa.make_url(url).password or "")
     found.update(
         value
         for name, value in os.environ.items()

@@ -52,7 +52,16 @@ class Settings(BaseSettings):
     )
     log_paths: bool = Field(False, description="Let file names and folders appear in the log.")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
-    redis_url: str = Field("", description="Reserved for the job queue of several machines.")
+    redis_url: str = Field(
+        "", description="Redis or RabbitMQ that wakes workers: redis://, rediss://, amqp://, amqps://."
+    )
+    jobs_in: Literal["auto", "app", "workers"] = Field(
+        "auto",
+        description="Where the app's jobs run; auto: in workers if REDIS_URL is set, else in the app.",
+    )
+    job_lease_s: float = Field(
+        30.0, ge=3, description="A worker that is silent for so long loses its job to another, seconds."
+    )
 
     # Vision models
     modelscope_token: SecretStr = Field(SecretStr(""), description="Key for BASE_URL.")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 
 def free_port() -> int:
@@ -25,6 +29,47 @@ def postgresql_programs() -> Path | None:
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     found = debian[-1] if debian else shutil.which("pg_ctl")
     return Path(found).parent if found else None
+
+
+class Redis:
+    """A Redis server on loopback that keeps what it is told in `place`, and can be restarted."""
+
+    def __init__(self, place: Path, port: int) -> None:
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self._command = [
+            "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(place), "--save", "",
+            "--appendonly", "yes",
+        ]  # fmt: skip
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
+                return
+            time.sleep(0.05)
+        raise AssertionError("redis-server does not answer")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def redis(place: Path) -> Iterator[Redis]:
+    """A new, empty Redis server; skips where redis-server is not installed."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    place.mkdir(parents=True, exist_ok=True)
+    server = Redis(place, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @contextmanager

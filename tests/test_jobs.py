@@ -147,8 +147,8 @@ def test_one_at_a_time(store: Store, settings: Settings, tmp_path: Path) -> None
     gate = Gate()
     jobs = Jobs(store, lambda _: settings, gate)
     first = jobs.start(a_project(store, tmp_path, "ann"))
-    second = jobs.start(a_project(store, tmp_path, "ben"))
     assert gate.entered.wait(5)
+    second = jobs.start(a_project(store, tmp_path, "ben"))
     waiting = jobs.snapshot(second)
     assert waiting is not None
     assert (waiting.state, waiting.ahead) == (State.QUEUED, 1)
@@ -258,8 +258,8 @@ def test_the_queue_outlives_the_app(store: Store, settings: Settings, tmp_path: 
     gate = Gate()
     jobs = Jobs(store, lambda _: settings, gate)
     first = jobs.start(a_project(store, tmp_path, "ann"), (Stage.DECIDE,))
-    second = jobs.start(a_project(store, tmp_path, "ben"))
     assert gate.entered.wait(5)
+    second = jobs.start(a_project(store, tmp_path, "ben"))
     jobs.close()
     ran: list[tuple[str, tuple[Stage, ...]]] = []
 
@@ -288,8 +288,9 @@ def test_one_hurries_only_past_ones_own(store: Store, settings: Settings, tmp_pa
     jobs = Jobs(store, lambda _: settings, gate)
     names = ("running", "mine1", "theirs", "mine2")
     projects = {name: a_project(store, tmp_path, name) for name in names}
-    ids = {name: jobs.start(project) for name, project in projects.items()}
+    ids = {"running": jobs.start(projects["running"])}
     assert gate.entered.wait(5)
+    ids |= {name: jobs.start(projects[name]) for name in names[1:]}
     jobs.hurry(ids["mine2"], {projects["mine1"].id, projects["mine2"].id})
     assert [job.id for job in store.queue.waiting()] == [ids[n] for n in ("mine2", "theirs", "mine1")]
     jobs.hurry(ids["theirs"], {projects["mine1"].id})
@@ -302,9 +303,9 @@ def test_a_step_alone_goes_before_whole_runs(store: Store, settings: Settings, t
     gate = Gate()
     jobs = Jobs(store, lambda _: settings, gate)
     jobs.start(a_project(store, tmp_path, "running"))
+    assert gate.entered.wait(5)
     long = jobs.start(a_project(store, tmp_path, "long"))
     short = jobs.start(a_project(store, tmp_path, "short"), (Stage.DECIDE,), priority=1)
-    assert gate.entered.wait(5)
     assert [job.id for job in store.queue.waiting()] == [short, long]
     jobs.close()
 

@@ -11,7 +11,7 @@ import sys
 from rich.markup import escape
 
 # Importing them is what adds their commands to `app`.
-from lora_builder.cli import accounts, build, packages, status, vision  # noqa: F401
+from lora_builder.cli import accounts, build, packages, status, vision, work  # noqa: F401
 from lora_builder.cli.common import app as app
 from lora_builder.cli.common import err
 from lora_builder.errors import BadSettings, LoraBuilderError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def open_database(url: str) -> sa.Engine:
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed)
+        # A server may have been restarted since the last use: then a new connection is made.
+        engine = sa.create_engine(parsed, pool_pre_ping=file is None)
         if parsed.get_backend_name() == "sqlite":
             sa.event.listen(engine, "connect", _careful)
         # Two first starts at once: one makes the tables, the other waits and finds them.
@@ -68,6 +70,19 @@ def _refused(url: sa.URL, context: sa.engine.ExceptionContext) -> None:
     """A full disk, a lost server, a lock held too long are the user's world, not bugs of ours."""
     if isinstance(context.original_exception, (sqlite3.OperationalError, PostgresError)):
         raise _unavailable(url, context.original_exception) from context.original_exception
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that reads in order to write.
+
+    SQLite lets nobody else write from its beginning on, so what was read still holds; on PostgreSQL
+    lock the rows that are read.
+    """
+    with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
 
 
 def upsert(

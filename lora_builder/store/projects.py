@@ -77,6 +77,11 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def on_server(self) -> bool:
+        """Whether the database is a server, which may be away for a moment."""
+        return self._engine.dialect.name != "sqlite"
+
     def close(self) -> None:
         """Lets go of the connections."""
         self._engine.dispose()

@@ -5,15 +5,17 @@ Nothing here needs Gradio, so a worker on another machine runs the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
 from lora_builder import measure, pipeline
+from lora_builder.bell import BrokerBell
 from lora_builder.caption.records import USER
 from lora_builder.errors import BadInput
-from lora_builder.jobs import Jobs
+from lora_builder.jobs import Jobs, Run
 from lora_builder.records import Box, Event, Measurement, Override, Stage
+from lora_builder.runner import Runner
 from lora_builder.settings import Settings, load
 from lora_builder.store import Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS
@@ -31,25 +33,51 @@ def jobs_of(
     local: bool = False,
     quotas: Quotas | None = None,
 ) -> Jobs:
-    """The queue of the app's runs; `keys` and `quotas` are those of the desk, `local` as there.
+    """The queue of the app's runs; `keys` and `quotas` are those of the desk, `local` as there."""
 
-    A worker without a desk counts the megapixels of its own runs alone.
+    def at_home(project: Project, stages: Sequence[Stage]) -> bool:
+        """A visitor's key is in this process's memory alone, and `localhost` means this machine."""
+        return bool({Stage.CAPTION, Stage.PACK} & set(stages)) and outward.read(store, project) is not None
+
+    bell = BrokerBell(settings.redis_url) if settings.redis_url else None
+    return Jobs(
+        store,
+        *_as_the_app_does(store, settings, keys or Keys(), local, quotas),
+        here=settings.jobs_in == "app" or (settings.jobs_in == "auto" and bell is None),
+        at_home=at_home,
+        bell=bell,
+        lease_s=settings.job_lease_s,
+    )
+
+
+def runner_of(store: Store, settings: Settings) -> Runner:
+    """What runs the app's jobs in a process that serves no page, and holds no visitor's key.
+
+    It counts the megapixels of its own runs alone.
     """
-    quotas = quotas or Quotas(settings.address_visitors, settings.all_visitors)
+    how = _as_the_app_does(store, settings, Keys(), False, None)
+    return Runner(store, *how, lease_s=settings.job_lease_s)
+
+
+def _as_the_app_does(
+    store: Store, settings: Settings, keys: Keys, local: bool, quotas: Quotas | None
+) -> tuple[Callable[[Project], Settings], Run]:
+    """The settings of a project, and how to run it."""
+    counted = quotas or Quotas(settings.address_visitors, settings.all_visitors)
 
     def of_project(project: Project) -> Settings:
         return settings_of(settings, store, project)
 
     def sending(project: Project, own: Settings) -> Settings:
-        return applied(store, project, own, keys or Keys(), local)
+        return applied(store, project, own, keys, local)
 
     def run(
         store: Store, project: Project, settings: Settings, *, stages: Collection[Stage], cancelled: Any
     ) -> Iterator[Event]:
         events = stamped_run(store, project, settings, stages=stages, cancelled=cancelled, sending=sending)
-        return within(quotas, project.owner or "", settings.visitor_megapixels, events)
+        return within(counted, project.owner or "", settings.visitor_megapixels, events)
 
-    return Jobs(store, of_project, run)
+    return of_project, run
 
 
 def within(quotas: Quotas, visitor: str, most: int, events: Generator[Event, None, None]) -> Iterator[Event]:

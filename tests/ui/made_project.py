@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from lora_builder import measure
+from lora_builder.progress import Snapshot, to_json
 from lora_builder.records import Body, Box, HeadPose, Measurement, Photo, Rejected, Source, Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
@@ -46,8 +47,10 @@ def made_project(
     steps = ("photos", "people")
     stamps = current_stamps(store, project, settings)
     store.notes.write(project.id, STAMPS, {step: stamps[step] for step in steps})
-    job = store.queue.add(project.id, [Stage.INGEST, Stage.MEASURE])
-    store.queue.change(job.id, state="done", ended_at=job.made_at)
+    store.queue.ask(project.id, [Stage.INGEST, Stage.MEASURE])
+    job = store.queue.take("me", 60)
+    assert job is not None
+    store.queue.finish(job.id, "me", "done", to_json(Snapshot(job.id, project.id)))
     return project
 
 
@@ -68,8 +71,10 @@ def made_strangers(
             _picture(measure.preview_path(settings, sha256), number)
     store.save_looks(measure.recipe(settings), looks)
     store.save_photos(project.id, listed, [])
-    job = store.queue.add(project.id, [Stage.INGEST, Stage.MEASURE])
-    store.queue.change(job.id, state="done", ended_at=job.made_at)
+    store.queue.ask(project.id, [Stage.INGEST, Stage.MEASURE])
+    job = store.queue.take("me", 60)
+    assert job is not None
+    store.queue.finish(job.id, "me", "done", to_json(Snapshot(job.id, project.id)))
     return project
 
 
