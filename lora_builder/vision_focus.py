@@ -164,7 +164,7 @@ def _question(store: Store, project_id: str, task: _Task, settings: Settings, da
             task.photo.sha256, task.photo.source.name, task.measurement, task.subject,
             shot(task.measurement, task.subject), None, None,
         )  # fmt: skip
-        return joint_question(template_of(store, settings), project_id, caption, settings, data)
+        return joint_question(template_of(store, project_id, settings), project_id, caption, settings, data)
     user = f"The picture is {width} by {height} pixels. {FOCUS_ASKED}"
     shape: dict[str, Any] = {
         "type": "object",

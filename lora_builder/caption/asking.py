@@ -11,7 +11,7 @@ from lora_builder.caption.client import Ask
 from lora_builder.caption.composer import compose
 from lora_builder.caption.crosscheck import facts, seen
 from lora_builder.caption.policy import policy_of
-from lora_builder.caption.prompts import Prompt, Template, fill, find, from_record, variables
+from lora_builder.caption.prompts import BUILT_IN, Prompt, Template, fill, find, from_record, variables
 from lora_builder.caption.records import Purpose
 from lora_builder.caption.structured import schema
 from lora_builder.records import Crop, Measurement, Shot
@@ -80,10 +80,16 @@ def policy_parts(settings: Settings) -> tuple[object, ...]:
     return (policy.name, policy.style, policy.language, policy.max_tokens, policy.words, policy.order, topics)
 
 
-def template_of(store: Store, settings: Settings) -> Template:
-    """The template in force, of the user's own or the built-in ones. Raises BadSettings."""
-    saved = [from_record({**template.body, "name": template.name}) for template in store.templates.all()]
-    return find(settings.caption_template, saved)
+def templates_of(store: Store, owner: str) -> dict[str, Template]:
+    """Every template that the owner may use, by name: the built-in ones, everybody's, their own."""
+    saved = [from_record({**kept.body, "name": kept.name}) for kept in store.templates.all(owner)]
+    return BUILT_IN | {template.name: template for template in saved}
+
+
+def template_of(store: Store, project_id: str, settings: Settings) -> Template:
+    """The template in force for a project. Raises BadSettings where there is none of that name."""
+    project = store.find_project(project_id)
+    return find(settings.caption_template, templates_of(store, (project and project.owner) or ""))
 
 
 def prompt_for(template: Template, task: CaptionTask, settings: Settings) -> Prompt:

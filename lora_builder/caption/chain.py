@@ -93,9 +93,9 @@ class Asker:
 
     @property
     def threads(self) -> int:
-        """Threads that keep every slot of every endpoint in use: some prepare and save meanwhile."""
-        parallel = sum({model.endpoint.name: model.endpoint.parallel for model in self.models}.values())
-        return parallel + max(2, parallel // 2)
+        """For every slot of every endpoint one that waits for its answer, and one with the next picture
+        ready."""
+        return 2 * sum({model.endpoint.name: model.endpoint.parallel for model in self.models}.values())
 
     def close(self) -> None:
         """Lets go of the connections."""
@@ -182,8 +182,9 @@ class Asker:
                     self._back_off(model, tries, trouble)
                 continue
             self.gates.leave(model, good=True)
+            seconds = time.monotonic() - started
             made = read(reply.text, reply.finish, model)
-            self._answered(row, reply, made, question, model, entry, time.monotonic() - started)
+            self._answered(row, reply, made, question, model, entry, seconds)
             if not isinstance(made, list):
                 return Gave(made, model)
             reasons[model.label] = str(made[0])

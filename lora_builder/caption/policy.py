@@ -31,6 +31,8 @@ class Topic(str, Enum):
     GLASSES = "glasses"
 
 
+EVERYTHING = frozenset(Topic)
+
 ALWAYS = frozenset({Topic.FACE, Topic.EYES, Topic.SKIN, Topic.AGE, Topic.ETHNICITY})
 """Left out whatever the settings say; the rest can be switched on by `describe`."""
 
@@ -50,7 +52,7 @@ class Policy:
     words: tuple[int, int]
     order: tuple[str, ...] = ORDER
     language: Language = "en"
-    leave_out: frozenset[Topic] = frozenset(Topic)
+    leave_out: frozenset[Topic] = EVERYTHING
 
 
 POLICIES = {
@@ -85,9 +87,7 @@ def policy_of(settings: Settings) -> Policy:
         fewest, most = (int(part) for part in settings.caption_words.split("-"))
         policy = replace(policy, words=(min(fewest, most), max(fewest, most)))
     described = {Topic(name) for name in settings.describe}
-    return replace(
-        policy, language=settings.caption_language, leave_out=ALWAYS | (frozenset(Topic) - described)
-    )
+    return replace(policy, language=settings.caption_language, leave_out=ALWAYS | (EVERYTHING - described))
 
 
 _AUTOMATIC = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -158,9 +158,8 @@ def check(template: Template) -> None:
         )
 
 
-def find(name: str, saved: Iterable[Template] = ()) -> Template:
-    """The template of that name, the user's own before the built-in ones. Raises BadSettings."""
-    templates = BUILT_IN | {template.name: template for template in saved}
+def find(name: str, templates: Mapping[str, Template] = BUILT_IN) -> Template:
+    """The template of that name. Raises BadSettings."""
     if name not in templates:
         raise BadSettings(f"There is no prompt template {name}.", f"There are: {', '.join(templates)}.")
     return templates[name]

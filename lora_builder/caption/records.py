@@ -141,7 +141,11 @@ class ModelSums:
 
 @dataclass(frozen=True)
 class StoredTemplate:
-    """A prompt template that the user saved; `body` is what `prompts.to_json` writes."""
+    """A prompt template that somebody saved; `body` is what `prompts.to_json` writes.
+
+    `owner`: the visitor whose it is; empty: everybody's.
+    """
 
     name: str
     body: Mapping[str, Any]
+    owner: str = ""

@@ -95,7 +95,7 @@ class Plan:
 def plan(store: Store, project_id: str, tasks: Sequence[CaptionTask], settings: Settings) -> Plan:
     """What there is to do; the notice and the cost of a run can be shown from it before it starts."""
     models = tuple(models_of(settings, settings.tag_model))
-    template = template_of(store, settings) if models else None
+    template = template_of(store, project_id, settings) if models else None
     known = store.captions.all(project_id)
     authors = {model.label for model in models} or {COMPOSER}
     done, todo = [], []
@@ -270,7 +270,7 @@ def _asked(
         if end is not None and time.monotonic() > end:
             late.set()
 
-    template = template_of(store, settings)
+    template = template_of(store, project_id, settings)
     anew = store.captions.forgotten(project_id)
     works = [_work(template, project_id, task, settings) for task in todo.todo]
     with closing(ready):

@@ -6,6 +6,7 @@ like it ("eyes closed", "close-up of the face", "wine glasses", "an old wall").
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def leaks(text: str, leave_out: Collection[Topic], allowed: Collection[str] = ()
     A class word such as `young woman` is taken as it is; `woman` excuses nothing.
     """
     for words in allowed:
-        if words and leaks(words, leave_out):
+        if words and _leaking(words, frozenset(leave_out)):
             text = re.sub(re.escape(words), " ", text, flags=re.IGNORECASE)
     found = []
     for topic in Topic:
@@ -107,6 +108,12 @@ def leaks(text: str, leave_out: Collection[Topic], allowed: Collection[str] = ()
             for pattern in _PATTERNS[topic]:
                 found += [Leak(topic, match.group(0).strip()) for match in pattern.finditer(text)]
     return found
+
+
+@functools.lru_cache(maxsize=256)
+def _leaking(words: str, leave_out: frozenset[Topic]) -> bool:
+    """Whether the user's own words say what is to be left out; asked for every field of every answer."""
+    return bool(leaks(words, leave_out))
 
 
 def without_clauses(text: str, phrases: Collection[str]) -> str:

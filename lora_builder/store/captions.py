@@ -1,28 +1,16 @@
-"""Captions with their history, vision models' answers, the request ledger, and saved templates."""
+"""Captions, and every text that they ever had."""
 
 from __future__ import annotations
 
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from lora_builder.caption.records import (
-    USER,
-    CaptionEntry,
-    CaptionState,
-    CaptionVersion,
-    KeptAnswer,
-    LedgerRow,
-    ModelSums,
-    Outcome,
-    Purpose,
-    StoredTemplate,
-)
+from lora_builder.caption.records import USER, CaptionEntry, CaptionState, CaptionVersion
 from lora_builder.store.database import upsert
 
 BATCH = 500
@@ -43,19 +31,12 @@ _history = sa.table(
     sa.column("locked", sa.Boolean),
 )
 _overrides = sa.table("overrides", *map(sa.column, ("project_id", "sha256", "caption")))
-_answers = sa.table("answers", sa.column("key"), sa.column("answer", sa.JSON), sa.column("at"))
-_requests = sa.table(
-    "requests",
-    *map(
-        sa.column,
-        (
-            "id", "project_id", "item", "purpose", "endpoint", "host", "model", "bytes_sent", "started_at",
-            "attempt", "outcome", "detail", "seconds", "tokens_in", "tokens_out", "cost", "until",
-        ),
-    ),
-)  # fmt: skip
-_uses = sa.table("answer_uses", *map(sa.column, ("key", "project_id")))
-_templates = sa.table("prompt_templates", sa.column("name"), sa.column("body", sa.JSON))
+
+# Made once: building and hashing a statement costs more processor time than running it.
+_ONE = _captions.select().where(
+    _captions.c.project_id == sa.bindparam("project"), _captions.c.item == sa.bindparam("one")
+)
+_NOTE = _history.insert()
 
 
 class Captions:
@@ -79,10 +60,14 @@ class Captions:
     def record(self, project_id: str, entry: CaptionEntry) -> bool:
         """What a run found out about a caption; False, and nothing changed, where it is locked."""
         with self._engine.begin() as connection:
-            known = self._get(connection, project_id, entry.item)
-            if known is not None and known.locked:
-                return False
-            self._put(connection, project_id, entry, known, batch="")
+            return self.record_in(connection, project_id, entry)
+
+    def record_in(self, connection: sa.Connection, project_id: str, entry: CaptionEntry) -> bool:
+        """The same in the caller's transaction."""
+        known = self._get(connection, project_id, entry.item)
+        if known is not None and known.locked:
+            return False
+        self._put(connection, project_id, entry, known, batch="")
         return True
 
     def record_many(self, project_id: str, entries: Iterable[CaptionEntry]) -> None:
@@ -178,19 +163,13 @@ class Captions:
         with self._engine.begin() as connection:
             return set(connection.execute(sa.select(_history.c.item).where(ours).distinct()).scalars())
 
-    @staticmethod
-    def forget_project(connection: sa.Connection, project_id: str) -> None:
-        """Deletes all that is known of a project's captions and requests, and answers given for it alone."""
-        ours = sa.select(_uses.c.key).where(_uses.c.project_id == project_id)
-        others = sa.select(_uses.c.key).where(_uses.c.project_id != project_id)
-        connection.execute(_answers.delete().where(_answers.c.key.in_(ours) & _answers.c.key.not_in(others)))
-        connection.execute(_uses.delete().where(_uses.c.project_id == project_id))
-        for table in (_captions, _history, _requests):
+    def forget_project(self, connection: sa.Connection, project_id: str) -> None:
+        """Deletes all that is known of a project's captions, in the caller's transaction."""
+        for table in (_captions, _history):
             connection.execute(table.delete().where(table.c.project_id == project_id))
 
     def _get(self, connection: sa.Connection, project_id: str, item: str) -> CaptionEntry | None:
-        ours = (_captions.c.project_id == project_id) & (_captions.c.item == item)
-        row = connection.execute(_captions.select().where(ours)).first()
+        row = connection.execute(_ONE, {"project": project_id, "one": item}).first()
         return None if row is None else _entry(row)
 
     def _known(self, connection: sa.Connection, project_id: str) -> dict[str, CaptionEntry]:
@@ -235,7 +214,7 @@ class Captions:
         if rows:
             upsert(connection, _captions, rows, ("project_id", "item"))
         if history:
-            connection.execute(_history.insert(), history)
+            connection.execute(_NOTE, history)
         theirs = {row["item"] for row in history if row["author"] == USER}
         if theirs:
             # The older place for the user's words; one truth is enough.
@@ -251,168 +230,7 @@ class Captions:
         connection.execute(_captions.delete().where(ours))
 
 
-class Answers:
-    """What vision models answered, by picture, prompt, model and parameters: paid for once."""
-
-    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time.time) -> None:
-        self._engine = engine
-        self._clock = clock
-
-    def get(self, keys: Sequence[str]) -> dict[str, KeptAnswer]:
-        """The answers that are known of these keys."""
-        found: dict[str, KeptAnswer] = {}
-        with self._engine.begin() as connection:
-            for begin in range(0, len(keys), BATCH):
-                query = _answers.select().where(_answers.c.key.in_(list(keys[begin : begin + BATCH])))
-                for row in connection.execute(query):
-                    found[row.key] = KeptAnswer(**row.answer)
-        return found
-
-    def forget(self, key: str) -> None:
-        """Makes the next run ask again."""
-        with self._engine.begin() as connection:
-            connection.execute(_answers.delete().where(_answers.c.key == key))
-
-
-class Ledger:
-    """Every request that left for a vision model.
-
-    Its writers take turns: SQLite lets those that meet sleep for up to 100 ms, a lock for microseconds.
-    """
-
-    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time.time) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._turn = threading.Lock()
-
-    def begin(self, row: LedgerRow) -> int:
-        """Notes a request before it leaves; its number, for `finish`."""
-        fields = _row_fields(row)
-        with self._turn, self._engine.begin() as connection:
-            result = connection.execute(_requests.insert().values(fields).returning(_requests.c.id))
-            return int(result.scalar_one())
-
-    def drop(self, id: int) -> None:
-        """Takes back a note: the request did not leave."""
-        with self._turn, self._engine.begin() as connection:
-            connection.execute(_requests.delete().where(_requests.c.id == id))
-
-    def finish(
-        self,
-        row: LedgerRow,
-        answer: KeptAnswer | None = None,
-        key: str = "",
-        caption: CaptionEntry | None = None,
-    ) -> None:
-        """How the request `row.id` ended and, in the same transaction, the answer and the caption.
-
-        So an answer that arrived is either known whole, or was never seen.
-        """
-        with self._turn, self._engine.begin() as connection:
-            fields = _row_fields(row)
-            connection.execute(_requests.update().where(_requests.c.id == row.id).values(fields))
-            if answer is not None and key:
-                kept = {"key": key, "answer": asdict(answer), "at": self._clock()}
-                upsert(connection, _answers, [kept], ("key",))
-                use = {"key": key, "project_id": row.project_id}
-                upsert(connection, _uses, [use], ("key", "project_id"))
-            if caption is not None:
-                captions = Captions(self._engine, self._clock)
-                known = captions._get(connection, row.project_id, caption.item)
-                if known is None or not known.locked:
-                    captions._put(connection, row.project_id, caption, known, batch="")
-
-    def rows(self, project_id: str, limit: int = 1000) -> list[LedgerRow]:
-        """The project's requests, newest first."""
-        query = _requests.select().where(_requests.c.project_id == project_id)
-        with self._engine.begin() as connection:
-            rows = connection.execute(query.order_by(_requests.c.id.desc()).limit(limit)).all()
-        return [_ledger_row(row) for row in rows]
-
-    def sums(self, project_id: str | None = None) -> list[ModelSums]:
-        """What each model did, for one project or for all, busiest first."""
-        query = _requests.select().where(_requests.c.purpose != Purpose.TEST.value)
-        if project_id is not None:
-            query = query.where(_requests.c.project_id == project_id)
-        groups: dict[tuple[str, str, str], list[Any]] = {}
-        with self._engine.begin() as connection:
-            for row in connection.execute(query):
-                groups.setdefault((row.endpoint, row.host, row.model), []).append(row)
-        sums = [_sum(names, rows) for names, rows in groups.items()]
-        return sorted(sums, key=lambda line: (-line.requests, line.endpoint, line.model))
-
-    def used_since(self, endpoint: str, model: str, since: float) -> list[float]:
-        """When, seconds since the epoch, requests left for the model from `since` on, oldest first."""
-        ours = (_requests.c.endpoint == endpoint) & (_requests.c.model == model)
-        query = sa.select(_requests.c.started_at).where(ours & (_requests.c.started_at >= since))
-        with self._engine.begin() as connection:
-            return sorted(row.started_at for row in connection.execute(query))
-
-    def paused_until(self, endpoint: str, model: str) -> float:
-        """Until when the server wants no more requests for the model; 0: it said nothing."""
-        ours = (_requests.c.endpoint == endpoint) & (_requests.c.model == model)
-        query = sa.select(_requests.c.until).where(ours & _requests.c.until.is_not(None))
-        with self._engine.begin() as connection:
-            last = connection.execute(query.order_by(_requests.c.id.desc()).limit(1)).scalar()
-        return float(last or 0.0)
-
-
-class Templates:
-    """Prompt templates that the user saved, by name."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    def all(self) -> list[StoredTemplate]:
-        """The saved templates, by name."""
-        with self._engine.begin() as connection:
-            rows = connection.execute(_templates.select().order_by(_templates.c.name)).all()
-        return [StoredTemplate(row.name, row.body) for row in rows]
-
-    def save(self, template: StoredTemplate) -> None:
-        """Keeps the template; one of the same name gives way."""
-        row = {"name": template.name, "body": dict(template.body)}
-        with self._engine.begin() as connection:
-            upsert(connection, _templates, [row], ("name",))
-
-    def delete(self, name: str) -> None:
-        """Forgets the template."""
-        with self._engine.begin() as connection:
-            connection.execute(_templates.delete().where(_templates.c.name == name))
-
-
 def _entry(row: Any) -> CaptionEntry:
     fields = {name: getattr(row, name) for name in _ENTRY}
     fields |= {"state": CaptionState(row.state), "locked": bool(row.locked)}
     return CaptionEntry(row.item, **fields)
-
-
-def _row_fields(row: LedgerRow) -> dict[str, Any]:
-    fields = asdict(row) | {"purpose": row.purpose.value, "outcome": row.outcome.value}
-    del fields["id"]
-    return fields
-
-
-def _ledger_row(row: Any) -> LedgerRow:
-    fields = dict(row._mapping)
-    return LedgerRow(**fields | {"purpose": Purpose(row.purpose), "outcome": Outcome(row.outcome)})
-
-
-def _sum(names: tuple[str, str, str], rows: Sequence[Any]) -> ModelSums:
-    failures: dict[str, int] = {}
-    for row in rows:
-        if row.outcome != Outcome.OK.value:
-            failures[row.outcome] = failures.get(row.outcome, 0) + 1
-    costs = [row.cost for row in rows if row.cost is not None]
-    return ModelSums(
-        *names,
-        requests=len(rows),
-        answered=len(rows) - sum(failures.values()),
-        pictures=len({row.item for row in rows}),
-        bytes_sent=sum(row.bytes_sent for row in rows),
-        tokens_in=sum(row.tokens_in or 0 for row in rows),
-        tokens_out=sum(row.tokens_out or 0 for row in rows),
-        seconds=sum(row.seconds for row in rows),
-        cost=sum(costs) if costs else None,
-        failures=dict(sorted(failures.items())),
-    )

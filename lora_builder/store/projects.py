@@ -12,13 +12,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from lora_builder.records import Box, Decision, Look, Override, Photo, Rejected, Source
-from lora_builder.store.captions import Answers, Captions, Ledger, Templates
+from lora_builder.store.captions import Captions
 from lora_builder.store.database import open_database, upsert
 from lora_builder.store.finishing import Finishing
 from lora_builder.store.history import History
+from lora_builder.store.ledger import Answers, Ledger
 from lora_builder.store.measurement_codec import decode, encode
 from lora_builder.store.notes import Notes
 from lora_builder.store.queue import JobQueue
+from lora_builder.store.templates import Templates
 
 BATCH = 500
 """Keys a query: below every database's limit on parameters."""
@@ -57,7 +59,7 @@ class Project:
 class Store:
     """A database at `url`, brought to the newest schema. Raises StoreUnavailable.
 
-    `notes`, `queue`, `history`: the groups of tables that have a file of their own.
+    `captions`, `ledger`, `notes`, `queue`, ...: the groups of tables that have a file of their own.
     """
 
     def __init__(self, url: str) -> None:
@@ -128,8 +130,8 @@ class Store:
         with self._engine.begin() as connection:
             for table in (_photos, _decisions, _overrides):
                 connection.execute(table.delete().where(table.c.project_id == id))
-            Captions.forget_project(connection, id)
-            for room in (self.finishing, self.notes, self.queue, self.history):
+            self.captions.forget_project(connection, id)
+            for room in (self.ledger, self.finishing, self.notes, self.queue, self.history):
                 room.forget(connection, id)
             connection.execute(_projects.delete().where(_projects.c.id == id))
 

@@ -136,5 +136,15 @@ def test_templates_are_kept_by_name(store: Store) -> None:
     store.templates.save(StoredTemplate("mine", {"user": "one"}))
     store.templates.save(StoredTemplate("mine", {"user": "two"}))
     assert store.templates.all() == [StoredTemplate("mine", {"user": "two"})]
-    store.templates.delete("mine")
+    assert store.templates.delete("mine") and not store.templates.delete("mine")
     assert store.templates.all() == []
+
+
+def test_templates_belong_to_who_saved_them(store: Store) -> None:
+    """A visitor sees everybody's templates and their own, which hide one of the same name; no others'."""
+    store.templates.save(StoredTemplate("house", {"user": "machine"}))
+    store.templates.save(StoredTemplate("house", {"user": "ann"}, "ann"))
+    store.templates.save(StoredTemplate("secret", {"user": "ann"}, "ann"))
+    assert [kept.body["user"] for kept in store.templates.all("ann")] == ["ann", "ann"]
+    assert store.templates.all("bea") == [StoredTemplate("house", {"user": "machine"})]
+    assert not store.templates.delete("house", "bea")

@@ -130,7 +130,7 @@ def test_templates_can_be_shared() -> None:
             from_json(broken)
     with pytest.raises(BadSettings, match="standard"):
         find("absent")
-    assert find("mine", [mine]) is mine and find("standard") is STANDARD
+    assert find("mine", {"mine": mine}) is mine and find("standard") is STANDARD
 
 
 def test_clip_tokens_are_counted_not_guessed() -> None:

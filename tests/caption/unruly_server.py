@@ -59,6 +59,8 @@ def behaviour(model: str) -> str:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body of an answer are two writes: with Nagle the second waits 40 ms for the client's ACK.
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         pass

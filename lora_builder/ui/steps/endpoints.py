@@ -8,7 +8,7 @@ import gradio as gr
 from pydantic import SecretStr
 
 from lora_builder import measure
-from lora_builder.caption.asking import CaptionTask, prompt_for, template_of
+from lora_builder.caption.asking import CaptionTask, prompt_for, template_of, templates_of
 from lora_builder.caption.endpoints import PRESETS
 from lora_builder.caption.policy import POLICIES
 from lora_builder.caption.probe import Probed, probe
@@ -360,7 +360,7 @@ def prompt(view: View) -> str:
         task = CaptionTask(
             key, hand.decision.source, hand.measurement, hand.subject, shot, hand.crops.get(""), None
         )
-        filled = prompt_for(template_of(view.desk.store, settings), task, settings)
+        filled = prompt_for(template_of(view.desk.store, view.theirs.id, settings), task, settings)
         name = presenters.hint(tr("model_prompt_of", view.language, name=hand.decision.source))
         return f'{name}<pre class="ldb-prompt">{_lines(filled.system)}\n\n{_lines(filled.user)}</pre>'
     return presenters.hint(tr("model_no_photo", view.language))
@@ -372,4 +372,4 @@ def _lines(words: str) -> str:
 
 
 def _templates(view: View) -> list[str]:
-    return list(BUILT_IN | {saved.name: None for saved in view.desk.store.templates.all()})
+    return list(templates_of(view.desk.store, view.owner))
