@@ -80,7 +80,7 @@ def push(
     Raises BadSettings (a public push without consent or licence; no token), BadInput (the repository
     is public already and this push is not), HubRefused.
     """
-    _check(settings, repository, token, public)
+    check(settings, repository, token, public)
     wanted = settings.model_copy(update={"layouts": (LAYOUT,)})
     refuse(plan(images, wanted))
     text = card(images, len(decisions), coverage or {}, settings)
@@ -99,7 +99,8 @@ def push(
         return _send(api, repository, folder, message, progress, private)
 
 
-def _check(settings: Settings, repository: str, token: str, public: bool) -> None:
+def check(settings: Settings, repository: str, token: str, public: bool) -> None:
+    """Raises BadSettings for what is known to be missing before anything is sent."""
     if not token.strip():
         raise BadSettings("There is no token for the Hub.", "Set HF_TOKEN to one that may write.")
     owner, slash, name = repository.partition("/")

@@ -34,6 +34,7 @@ from lora_builder.ui.bench import Bench, Benches
 from lora_builder.ui.door import Signer
 from lora_builder.ui.intake import Intake, Upload
 from lora_builder.ui.outward import Keys
+from lora_builder.ui.pushes import Pushes
 from lora_builder.ui.quotas import Quotas
 from lora_builder.ui.runs import current_stamps, settings_of
 from lora_builder.ui.stamps import MACHINE, OUTWARD, READ_FROM, STAGES_OF, marks
@@ -84,6 +85,7 @@ class Desk:
     keys: Keys = field(default_factory=Keys)
     accounts: Accounts = field(default_factory=Accounts)
     quotas: Quotas = field(default_factory=Quotas)
+    pushes: Pushes = field(default_factory=Pushes)
     _known: dict[str, Settings] = field(default_factory=dict, repr=False)
     _used: dict[str, float] = field(default_factory=dict, repr=False)
 
@@ -217,6 +219,7 @@ class Desk:
 
     def delete(self, project: Project) -> None:
         """Stops the project's job, waits until it lets go, and deletes everything of the project."""
+        self.pushes.forget(project.id)
         job = self.jobs.latest(project.id)
         if job is not None:
             self.jobs.cancel(job)

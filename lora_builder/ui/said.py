@@ -70,6 +70,11 @@ def _patterns(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[re.Pattern[str
             yield re.compile("".join(literal), re.DOTALL), chinese
 
 
-_PAIRS = (*FAULTS, *SENTENCES.values(), TEXTS["too_many_jobs"], TEXTS["too_many_jobs_remedy"])
+_OURS = ("too_many_jobs", "too_busy", "too_many_pixels")
+_PAIRS = (
+    *FAULTS,
+    *SENTENCES.values(),
+    *(TEXTS[key + end] for key in _OURS for end in ("", "_remedy")),
+)
 _PLAIN = {english: chinese for english, chinese in _PAIRS if "{" not in english}
 _PATTERNS = tuple(_patterns(_PAIRS))

@@ -17,6 +17,7 @@ from lora_builder.settings import Settings
 from lora_builder.ui.desk import DELIVERABLES
 from lora_builder.ui.steps import Updates, View
 from lora_builder.ui.steps.drawn import Drawn, Served
+from lora_builder.ui.steps.push import PushToHub
 from lora_builder.ui.texts import TEXTS, tr
 
 if TYPE_CHECKING:
@@ -32,8 +33,21 @@ class Export(Drawn):
     name = "export"
     frame, scripts, texts = "ldb-export", ("export.js",), ("export_",)
 
+    def __init__(self) -> None:
+        self.push = PushToHub()
+
     def served(self) -> Sequence[Served]:
         return (self.load, self.choose)
+
+    def build(self, shell: Shell) -> None:
+        super().build(shell)
+        self.push.build(shell)
+
+    def outputs(self) -> list[Any]:
+        return [*super().outputs(), *self.push.outputs()]
+
+    def show(self, view: View) -> Updates:
+        return {**super().show(view), **self.push.show(view)}
 
     def wire(self, shell: Shell) -> None:
         super().wire(shell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lora_builder.ui.texts import caption, choose, crop, endpoints, export, people, photos, shell
+from lora_builder.ui.texts import caption, choose, crop, endpoints, export, people, photos, push, shell
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 """Codes of the languages, with their own names."""
@@ -18,6 +18,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     **caption.TEXTS,
     **endpoints.TEXTS,
     **export.TEXTS,
+    **push.TEXTS,
 }
 
 

@@ -330,7 +330,18 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("Leave them out, or train smaller.", "请舍弃它们，或降低训练分辨率。"),
     ("{title} will cut off much of these.", "{title} 会裁掉这些图片的很大一部分。"),
     ("Use buckets=auto.", "请使用 buckets=auto。"),
+    # Logins
+    ("LOGIN_FILE {path} is not there.", "找不到 LOGIN_FILE {path}。"),
+    ("Make it: `lora-dataset-builder login NAME`.", "请用 `lora-dataset-builder login NAME` 创建。"),
+    ("{name} is no name.", "{name} 不是有效的名称。"),
+    ("Take letters, digits, dots, @ and dashes.", "请使用字母、数字、点、@ 和连字符。"),
+    ("A password has at least {count} characters.", "密码至少需要 {count} 个字符。"),
+    ("Take a longer one.", "请换一个更长的。"),
+    ("{path} changed while it was copied.", "{path} 在复制过程中发生了变化。"),
     # The Hub
+    ("This dataset is being pushed already.", "此数据集正在推送。"),
+    ("Too many datasets are being pushed.", "正在推送的数据集过多。"),
+    ("Try again in some minutes.", "请过几分钟再试。"),
     ("There is no token for the Hub.", "没有 Hub 的令牌。"),
     ("Set HF_TOKEN to one that may write.", "请将 HF_TOKEN 设为有写权限的令牌。"),
     ("{name} is not OWNER/NAME.", "{name} 不是 OWNER/NAME 形式。"),
