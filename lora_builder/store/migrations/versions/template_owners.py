@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "template_owners"
-down_revision = "answer_uses"
+down_revision = "job_claims"
 
 _new = sa.table("owned_templates", sa.column("owner"), sa.column("name"), sa.column("body", sa.JSON))
 _old = sa.table("prompt_templates", sa.column("name"), sa.column("body", sa.JSON))
