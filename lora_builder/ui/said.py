@@ -33,6 +33,10 @@ def told(error: LoraBuilderError, language: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _chinese(text: str) -> str:
+    for end in (found.end() for found in _END.finditer(text)):
+        first, rest = _whole(text[: end - 1]), _chinese(text[end:])
+        if first and rest != text[end:]:
+            return first + rest
     return _whole(text) or _pieces(text) or text
 
 
@@ -47,10 +51,10 @@ def _whole(text: str) -> str | None:
 
 
 def _pieces(text: str) -> str | None:
-    """Several sentences; one after the name of a model; or one that names pictures at its end."""
+    """A known sentence before an unknown one, after the name of a model, or before names of pictures."""
     for end in (found.end() for found in _END.finditer(text)):
         if first := _whole(text[: end - 1]):
-            return first + _chinese(text[end:])
+            return first + text[end:]
     for pattern, order in ((_LABEL, 1), (_NAMES, 0)):
         if found := pattern.fullmatch(text):
             parts = list(found.groups())

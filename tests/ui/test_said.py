@@ -85,6 +85,10 @@ def test_both_languages_carry_the_same_words_over() -> None:
     ("english", "chinese"),
     [
         ("The file is empty. Copy it again from where it came.", "文件是空的。请从原处重新复制。"),
+        (
+            "The ZIP cannot be read: File is not a zip file. Make the ZIP again from the photos themselves.",
+            "ZIP 无法读取：文件不是 ZIP。请用照片重新打包 ZIP。",
+        ),
         ("There is no layout 'x'.", "没有布局 'x'。"),
         ("There is no /tmp/x.", "找不到 /tmp/x。"),
         (

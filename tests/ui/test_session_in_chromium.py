@@ -104,6 +104,65 @@ def test_nothing_secret_lies_in_the_browser(visitor: Visitor, photos: list[Path]
     assert token["value"] not in page.content()
 
 
+PROPER = frozenset(
+    """LoRA Dataset Builder English JPEG JPG jpg PNG png RAW ZIP MB GB kB HEIC CSV csv txt RE sRGB Hub kohya
+    sd scripts ostris ai toolkit OneTrainer musubi tuner diffusion pipe SimpleTuner Hugging Face imagefolder
+    diffusers WebDataset shards Plain pairs SDXL FLUX Qwen Image Turbo Krea dev of woman man person ohwx
+    Enter Shift Esc Ctrl Alt Delete Home End Page Up Down""".split()
+)
+"""Latin words that stay as they are on a Chinese page: names, formats, units, keys, what is typed."""
+
+VISIBLE = """() => {
+    for (const fold of document.querySelectorAll('.ldb-panel details')) fold.open = true;
+    const page = document.body.cloneNode(true);
+    document.body.append(page);
+    for (const foreign of page.querySelectorAll('[lang=en], [translate=no], script, style')) foreign.remove();
+    const text = page.innerText;
+    const names = ['aria-label', 'title', 'placeholder'];
+    const labels = [...document.querySelectorAll(names.map((name) => `[${name}]`))]
+        .filter((node) => node.checkVisibility())
+        .flatMap((node) => names.map((name) => node.getAttribute(name) || ''));
+    page.remove();
+    return [text, ...labels].join('\\n');
+}"""
+
+
+def test_a_chinese_page_holds_no_english(
+    visitor: Visitor, tmp_path: Path, portrait: Image.Image, chromium: Any
+) -> None:
+    """With photos, a repeat, a file that cannot be read and every fold open, all words are Chinese."""
+    page = visitor.page
+    page.click("#ldb-speak-zh")
+    page.locator("html[lang^=zh]").wait_for()
+    portrait.resize((1100, 1100)).save(tmp_path / "甲.png")
+    portrait.resize((1040, 1040)).save(tmp_path / "乙.jpg", quality=80)
+    (tmp_path / "丙.jpg").write_bytes(b"no photo")
+    (tmp_path / "丁.zip").write_bytes(b"no zip")
+    visitor.upload(*sorted(tmp_path.iterdir()))
+    visitor.finish()
+    visitor.run_everything()
+    english = {}
+    for step in STEPS:
+        visitor.go(step)
+        page.wait_for_timeout(1000)
+        if step == "choose":
+            page.locator(".ldb-tile.dropped", has_text="乙.jpg").click()
+            page.click("#ldb-tune")
+            page.wait_for_timeout(500)
+            told = words(page)
+            page.click("#ldb-cover")
+            page.keyboard.press("Escape")
+            english[step] = told | words(page)
+        else:
+            english[step] = words(page)
+    assert {step: found for step, found in english.items() if found} == {}
+
+
+def words(page: Any) -> set[str]:
+    """Latin words of two letters and more that a reader sees or hears."""
+    return set(re.findall(r"[A-Za-z]{2,}", re.sub(r"\S*/projects/\w+", "", page.evaluate(VISIBLE)))) - PROPER
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_step_speaks_the_language(visitor: Visitor, chromium: Any, language: str) -> None:
     """No step shows a key, an unfilled field, or a text of the other language; all fit 390 pixels."""

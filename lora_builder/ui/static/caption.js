@@ -488,7 +488,7 @@ const showAudit = () => {
     h('button', {
       type: 'button', class: 'term', title: t('term_of', { count: term.count, total: audit.total }),
       onclick: () => { search.value = term.term; only = null; filter = 'all'; sift(); },
-    }, h('span', { class: 'say' }, term.term), term.binding ? h('span', { class: 'badge' }, t(term.binding)) : null,
+    }, h('span', { class: 'say', lang: 'en' }, term.term), term.binding ? h('span', { class: 'badge' }, t(term.binding)) : null,
     h('span', { class: 'share' }, `${Math.round(100 * term.share)}%`), h('span', { class: 'rule', style: `width:${100 * term.share}%` })))));
   countAll();
 };

@@ -81,7 +81,7 @@ const sections = () => {
 const draw = (id) => {
   const [name, , picture] = photos[id];
   const tile = h('div', { class: 'ldb-tile', role: 'option', id: `ldb-p${id}`, 'data-id': id },
-    h('img', { src: picture, alt: '', loading: 'lazy', decoding: 'async', draggable: 'false' }),
+    h('img', { src: picture || null, alt: '', loading: 'lazy', decoding: 'async', draggable: 'false' }),
     h('span', { class: 'mark', 'aria-hidden': 'true' }),
     h('span', { class: 'name', title: name }, name.slice(name.lastIndexOf('/') + 1)),
     h('span', { class: 'badge' }));
@@ -155,7 +155,7 @@ const tell = (id) => {
     if (!found || !found.name || !rows[id]) return;
     const other = rows[id][2];
     ui.why.replaceChildren(
-      h('img', { src: photos[id][2], alt: '' }),
+      photos[id][2] ? h('img', { src: photos[id][2], alt: '' }) : '',
       other < 0 ? '' : h('span', { class: 'arrow', 'aria-hidden': 'true' }, '→'),
       other < 0 ? '' : h('figure', {}, h('img', { src: photos[other][2], alt: photos[other][0] }), h('figcaption', {}, say('choose_repeats'))),
       h('div', { class: 'text' }, h('p', {}, h('strong', {}, found.name), ' · ', found.why),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_builder.explain import printable, title
-from lora_builder.records import Override, Reason, Verdict
+from lora_builder.records import Measurement, Override, Reason, Verdict
 from lora_builder.ui.bench import Bench
 from lora_builder.ui.said import said
 from lora_builder.ui.steps import View
@@ -37,7 +37,12 @@ class Choose(Drawn):
         bench = view.desk.bench(view.theirs)
         verdicts, overrides = self._judged(view, bench, {})
         photos = [
-            [printable(photo.source.name), photo.sha256, view.picture(photo.sha256)] for photo in bench.photos
+            [
+                printable(photo.source.name),
+                photo.sha256,
+                view.picture(photo.sha256) if isinstance(bench.looks[photo.sha256], Measurement) else "",
+            ]
+            for photo in bench.photos
         ]
         return {
             "photos": photos,

@@ -13,7 +13,9 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("Copy it again from where it came.", "请从原处重新复制。"),
     ("Copy it again.", "请重新复制。"),
     ("Open it in a photo program and save it as JPEG or PNG.", "请用图片软件打开并另存为 JPEG 或 PNG。"),
-    ("The content is {kind}, whatever the name says.", "无论文件名如何，内容其实是 {kind}。"),
+    ("The content is {kind}, whatever the name says.", "无论文件名如何，内容其实是{kind}。"),
+    ("a web page or drawing", "网页或矢量图"),
+    ("not a photo format known here", "无法识别的图片格式"),
     (
         "The picture claims {width} x {height} pixels, more than the limit of {most} megapixels.",
         "图片声称有 {width} x {height} 像素，超过 {most} 百万像素的上限。",
@@ -64,6 +66,13 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("The file is larger than the ZIP says.", "文件比 ZIP 中标明的更大。"),
     ("A ZIP inside a ZIP is not opened.", "不会打开 ZIP 中的 ZIP。"),
     ("Unpack the outer one first.", "请先解压外层的 ZIP。"),
+    # What the system says
+    ("File is not a zip file", "文件不是 ZIP"),
+    ("No such file or directory", "文件或文件夹不存在"),
+    ("Permission denied", "没有权限"),
+    ("No space left on device", "磁盘空间不足"),
+    ("Read-only file system", "磁盘是只读的"),
+    ("Input/output error", "磁盘读写出错"),
     # Input and output
     ("There are no pictures in {place}.", "{place} 中没有图片。"),
     ("Choose a folder or a ZIP with photos.", "请选择含有照片的文件夹或 ZIP。"),
