@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from lora_builder import resources
+from lora_builder import measure, resources
 from lora_builder.explain import printable
 from lora_builder.jobs import Snapshot, StageProgress, State
 from lora_builder.records import Stage
@@ -79,7 +79,9 @@ class Progress:
             + (free(view) if desk.local and _just_begun(snapshot) else ""),
             "remedy": _remedy(snapshot, view.language),
             "photo": printable(PurePosixPath(snapshot.photo).name),
-            "picture": view.picture(photo) if photo else "",
+            "picture": view.picture(photo)
+            if photo and measure.preview_path(desk.settings, photo).exists()
+            else "",
             "stages": stages(snapshot, view.language),
         }
 

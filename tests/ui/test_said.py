@@ -18,7 +18,7 @@ from lora_builder.ui.texts import TEXTS
 from lora_builder.ui.texts.faults import FAULTS
 
 ROOT = Path(lora_builder.__file__).parent
-ENGLISH_ONLY = ("cli/", "ui/api.py")
+ENGLISH_ONLY = ("cli/", "ui/api.py", "passwords.py")
 """Rooms whose readers are programs and terminals."""
 
 SAYING = {name: slice(0, 2) for name, kind in vars(errors).items() if isinstance(kind, type)} | {

@@ -92,6 +92,7 @@ class Photos:
             "reads": printable(str(project.input)) if project is not None and reads else "",
             "removed": [[name, printable(name)] for name in settings.removed] if project else [],
             "moment": desk.jobs.latest(project.id) if project else None,
+            "busy": view.busy,
         }
         return {
             self.zone: value,
