@@ -116,11 +116,12 @@ def cut(task: CropTask, settings: Settings) -> dict[Path, Sum] | Rejected:
             pixels = read_crop(path, task.crop, settings)
     except UnreadablePhoto as error:
         return Rejected(error.message, error.remedy, error.passing)
+    pixels, mask = finished(pixels, task, settings)
     written = {}
-    if task.edits != edits.NONE or task.mask is not None:
-        pixels, mask = _finish(pixels, task, settings)
-        if task.mask is not None and mask is not None:
-            written[task.mask] = _save(task.mask, mask)
+    if task.mask is not None and mask is not None:
+        buffer = io.BytesIO()
+        Image.fromarray(mask).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
+        written[task.mask] = _save(task.mask, buffer.getvalue())
     buffer = io.BytesIO()
     image = Image.fromarray(pixels)
     if settings.image_format == "png":
@@ -143,11 +144,13 @@ def _save(target: Path, data: bytes) -> Sum:
     return sum_of(data, target)
 
 
-def _finish(pixels: Pixels, task: CropTask, settings: Settings) -> tuple[Pixels, bytes | None]:
-    """The edited pixels, and the training mask as a PNG."""
+def finished(pixels: Pixels, task: CropTask, settings: Settings) -> tuple[Pixels, masks.Grey | None]:
+    """The cut pixels with the task's edits, and the training mask where one is asked for."""
+    if task.edits == edits.NONE and task.mask is None:
+        return pixels, None
     subject = in_crop(task.subject, task.crop) if task.subject is not None else None
     others = tuple(in_crop(face, task.crop) for face in task.others)
-    person, png = None, None
+    person, mask = None, None
     if edits.needs_mask(task.edits) or settings.mask in ("subject", "head"):
         person = masks.person(pixels, subject, others)
     if task.mask is not None:
@@ -155,11 +158,8 @@ def _finish(pixels: Pixels, task: CropTask, settings: Settings) -> tuple[Pixels,
         excluded = others if task.edits.bystanders == "exclude" else ()
         mask = masks.training_mask(settings.mask, whole, subject, settings.mask_feather, excluded)
         if task.edits.mirror:
-            mask = mask[:, ::-1]
-        buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(mask)).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
-        png = buffer.getvalue()
-    return edits.apply(pixels, task.edits, subject, others, person), png
+            mask = np.ascontiguousarray(mask[:, ::-1])
+    return edits.apply(pixels, task.edits, subject, others, person), mask
 
 
 def _digest(recipe: object) -> str:

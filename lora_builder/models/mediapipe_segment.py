@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 
 import cv2
 import numpy as np
@@ -25,9 +26,10 @@ REACH = 1.5
 
 
 class Segmenter:
-    """Finds the person. Raises ModelUnavailable where MediaPipe carries no models."""
+    """Finds the person, one picture at a time. Raises ModelUnavailable where MediaPipe carries no models."""
 
     def __init__(self) -> None:
+        self._turn = threading.Lock()
         try:
             import mediapipe
 
@@ -48,7 +50,7 @@ class Segmenter:
     def people(self, pixels: Pixels) -> Floats:
         """How surely each pixel belongs to somebody, 0..1, shape (height, width)."""
         small = _shrunk(pixels)
-        with quiet():
+        with self._turn, quiet():
             mask = self._people.process(small).segmentation_mask
         return _laid_on(pixels, np.asarray(mask, np.float32))
 
@@ -56,7 +58,7 @@ class Segmenter:
         """The same for the one person around `face`; None where the pose model sees somebody else."""
         small = _shrunk(pixels)
         scale = small.shape[1] / pixels.shape[1]
-        with quiet():
+        with self._turn, quiet():
             mask = self._one.process(small).segmentation_mask
         if mask is None:
             return None

@@ -8,12 +8,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
+import numpy as np
 from PIL import Image
 
+from lora_builder.crop import CropTask, finished
 from lora_builder.decode import read_crop, read_photo
 from lora_builder.errors import UnreadablePhoto
 from lora_builder.ingest import local_file
+from lora_builder.masks import Grey
 from lora_builder.records import Crop, Photo, Pixels
 from lora_builder.settings import Settings
 
@@ -23,11 +27,26 @@ PROXY_SIDE = 1600
 PROXY_QUALITY, VIEW_QUALITY = 82, 92
 """JPEG quality of the proxy, and of the view at training size, where faults should be seen."""
 
+VEIL, VEIL_STRENGTH = (200, 30, 30), 0.72
+"""Colour over what a mask hides, and how much of it: the picture still shows through."""
+
 AT_ONCE = 2
 """Originals decoded at a time, whatever the number of visitors: each may need a gigabyte."""
 
 REMEMBERED = 24
 """Proxies kept in memory, about 10 MB: the photos around the one in hand."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Pictures of one training image. `masked`: what does not train lies under red; `trained`: the share
+    of the picture that does, 0..1. Both are of no mask where there is none.
+    """
+
+    before: str
+    after: str
+    masked: str = ""
+    trained: float = 1.0
 
 
 class Darkroom:
@@ -58,6 +77,18 @@ class Darkroom:
         with self._gate, _original_there(), local_file(photo.source, settings) as path:
             return _uri(read_crop(path, crop, settings), VIEW_QUALITY)
 
+    def finished(self, task: CropTask, settings: Settings) -> Finished:
+        """The training image before and after its edits, made as a run makes it. Raises UnreadablePhoto."""
+        with self._gate, _original_there(), local_file(task.photo.source, settings) as path:
+            before = read_crop(path, task.crop, settings)
+            after, mask = finished(before, task, settings)
+        made = Finished(_uri(before, VIEW_QUALITY), _uri(after, VIEW_QUALITY))
+        if mask is None:
+            return made
+        return replace(
+            made, masked=_uri(_veiled(after, mask), VIEW_QUALITY), trained=float(mask.mean()) / 255
+        )
+
 
 @contextmanager
 def _original_there() -> Iterator[None]:
@@ -66,6 +97,13 @@ def _original_there() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UnreadablePhoto("The original is not there any more.", "Put it back.") from error
+
+
+def _veiled(pixels: Pixels, mask: Grey) -> Pixels:
+    """The picture with red over what does not train."""
+    veil = (VEIL_STRENGTH * (1 - mask.astype(np.float32) / 255))[:, :, None]
+    mixed = pixels * (1 - veil) + np.array(VEIL, np.float32) * veil
+    return np.asarray(np.rint(mixed), np.uint8)
 
 
 def _uri(pixels: Pixels, quality: int) -> str:

@@ -1,16 +1,20 @@
-"""Crop: where each training picture is cut out."""
+"""Crop: where each training picture is cut out, and how it is finished."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lora_builder.ui.editors import crop
 from lora_builder.ui.editors.pictures import Darkroom
 from lora_builder.ui.editors.sent import text_of
-from lora_builder.ui.steps import View
+from lora_builder.ui.steps import Updates, View
 from lora_builder.ui.steps.drawn import Drawn, Served
+from lora_builder.ui.steps.finish import Finish
+
+if TYPE_CHECKING:
+    from lora_builder.ui.shell import Shell
 
 
 class Crop(Drawn):
@@ -23,6 +27,21 @@ class Crop(Drawn):
     def __init__(self) -> None:
         self.darkroom = Darkroom()
         self.visits = itertools.count()
+        self.finish = Finish(self.darkroom)
+
+    def build(self, shell: Shell) -> None:
+        self.finish.build(shell)
+        super().build(shell)
+
+    def outputs(self) -> list[Any]:
+        return [*super().outputs(), *self.finish.outputs()]
+
+    def show(self, view: View) -> Updates:
+        return super().show(view) | self.finish.show(view)
+
+    def wire(self, shell: Shell) -> None:
+        super().wire(shell)
+        self.finish.wire(shell)
 
     def served(self) -> Sequence[Served]:
         return (self.open_crops, self.open_photo, self.check_box, self.save_box, self.view_box)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lora_builder.ui.texts import caption, choose, crop, endpoints, export, people, photos, push, shell
+from lora_builder.ui.texts import (
+    caption,
+    choose,
+    crop,
+    endpoints,
+    export,
+    finish,
+    people,
+    photos,
+    push,
+    shell,
+)
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 """Codes of the languages, with their own names."""
@@ -19,6 +30,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     **endpoints.TEXTS,
     **export.TEXTS,
     **push.TEXTS,
+    **finish.TEXTS,
 }
 
 

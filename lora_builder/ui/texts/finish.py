@@ -1,0 +1,75 @@
+"""Texts of the edits, masks and backdrops, in the step Crop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TEXTS: Mapping[str, tuple[str, str]] = {
+    "finish_title": ("Edits, masks and background", "编辑、蒙版与背景"),
+    "finish_none": ("none", "无"),
+    "finish_own_count": ("{n} with edits of their own", "{n} 张有单独的编辑"),
+    "finish_hint": (
+        "Your photos are never touched: this is done to the cut training pictures, and can be taken back. "
+        "Run the step again to make them.",
+        "不会改动您的照片：编辑只作用于裁出的训练图片，并且可以撤销。重新运行此步骤即可生成。",
+    ),
+    "finish_before": ("Before", "编辑前"),
+    "finish_after": ("As it will be trained on", "训练时的样子"),
+    "finish_show_mask": ("Show what does not train, in red", "用红色显示不参与训练的部分"),
+    "finish_trained": ("{share}% of the picture trains.", "图片的 {share}% 参与训练。"),
+    "finish_for": ("Change", "修改对象"),
+    "finish_for_all": ("All photos", "所有照片"),
+    "finish_for_this": ("Only this photo", "仅此照片"),
+    "finish_for_ticked": ("Ticked photos ({n})", "勾选的照片（{n}）"),
+    "finish_tick": ("Tick {name}", "勾选 {name}"),
+    "finish_open": ("Look at {name}", "查看 {name}"),
+    "finish_own": ("This photo has edits of its own.", "这张照片有单独的编辑。"),
+    "finish_as_all": ("Edit as all the others", "与其他照片相同"),
+    "finish_recipe": ("Recipe", "配方"),
+    "finish_recipe_own": ("Your own mix", "自定义组合"),
+    "finish_recipe_plain": ("No edits", "不编辑"),
+    "finish_recipe_gentle": ("Gentle", "轻度"),
+    "finish_recipe_phone": ("Phone photos", "手机照片"),
+    "finish_recipe_studio": ("Studio grey", "影棚灰"),
+    "finish_recipe_private": ("Blur other people", "模糊旁人"),
+    "finish_recipe_name": ("Name for these edits", "为这些编辑命名"),
+    "finish_recipe_save": ("Save as recipe", "存为配方"),
+    "finish_recipe_forget": ("Delete recipe", "删除配方"),
+    "finish_recipe_saved": ("Saved, for all your projects.", "已保存，可用于您的所有项目。"),
+    "finish_recipe_gone": ("Deleted.", "已删除。"),
+    "finish_auto_levels": ("Stretch dark and light to the full range", "自动色阶"),
+    "finish_white_balance": ("Take a colour cast away", "自动白平衡"),
+    "finish_denoise": ("Remove noise", "降噪"),
+    "finish_sharpen": ("Sharpen", "锐化"),
+    "finish_mirror": ("Swap left and right", "左右翻转"),
+    "finish_mirror_warning": (
+        "Faces are not the same on both sides: mirror only selfies that the phone had mirrored. "
+        "Captions turn left and right around by themselves.",
+        "人脸左右并不对称：只翻转被手机镜像过的自拍。描述中的左右会自动对调。",
+    ),
+    "finish_bystanders": ("Other people's faces", "旁人的脸"),
+    "finish_bystanders_keep": ("leave as they are", "保持原样"),
+    "finish_bystanders_blur": ("blur", "模糊"),
+    "finish_bystanders_exclude": ("do not train on them (mask)", "不参与训练（蒙版）"),
+    "finish_others": ("Other faces in this picture: {n}.", "此图片中的其他人脸：{n} 张。"),
+    "finish_no_mask": (
+        "That needs a training mask: choose one below.",
+        "这需要训练蒙版：请在下方选择。",
+    ),
+    "finish_backdrop": ("Background", "背景"),
+    "finish_backdrop_keep": ("leave as it is", "保持原样"),
+    "finish_backdrop_blur": ("blur", "模糊"),
+    "finish_backdrop_colour": ("plain colour", "纯色"),
+    "finish_colour": ("Colour of the background", "背景颜色"),
+    "finish_mask": ("Training mask, for all photos", "训练蒙版（所有照片）"),
+    "finish_mask_none": ("none: everything trains", "无：全部参与训练"),
+    "finish_mask_subject": ("the person", "人物"),
+    "finish_mask_head": ("the head", "头部"),
+    "finish_mask_face": ("the face", "面部"),
+    "finish_feather": ("Softness of the mask's edge, pixels", "蒙版边缘柔和度（像素）"),
+    "finish_bad_name": ("That name cannot be used.", "不能使用此名称。"),
+    "finish_bad_name_remedy": (
+        "Use letters, digits and dashes, and none of the built-in names.",
+        "请使用字母、数字和连字符，且不要与内置名称相同。",
+    ),
+}
