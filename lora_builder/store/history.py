@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lora_builder.records import Box, Override
+from lora_builder.records import Box, ExtraCrop, Override
 
 _changes = sa.table(
     "changes",
@@ -24,12 +24,16 @@ MOST = 500
 Overrides = Mapping[str, Override | None]
 """Overrides by SHA-256; None: there is none."""
 
+Crops = Mapping[str, tuple[ExtraCrop, ...]]
+"""Further crops by SHA-256."""
+
 
 @dataclass(frozen=True)
 class Change:
     """One step: what it was (`keep`, `crop`, `settings` ...), and how things stood around it.
 
-    `settings_before`, `settings_after`: the project's own settings by name, where those changed.
+    `settings_before`, `settings_after`: the project's own settings by name, where those changed;
+    `crops_before`, `crops_after`: the further crops of the photos whose those changed.
     """
 
     label: str
@@ -37,6 +41,8 @@ class Change:
     after: Overrides = field(default_factory=dict)
     settings_before: Mapping[str, Any] | None = None
     settings_after: Mapping[str, Any] | None = None
+    crops_before: Crops = field(default_factory=dict)
+    crops_after: Crops = field(default_factory=dict)
 
 
 class History:
@@ -55,8 +61,8 @@ class History:
                 "project_id": project_id,
                 "number": last + 1,
                 "label": change.label,
-                "before": _plain(change.before, change.settings_before),
-                "after": _plain(change.after, change.settings_after),
+                "before": _plain(change.before, change.settings_before, change.crops_before),
+                "after": _plain(change.after, change.settings_after, change.crops_after),
                 "undone": False,
             }
             connection.execute(_changes.insert().values(row))
@@ -79,7 +85,17 @@ class History:
             _overrides(row.after),
             row.before["settings"],
             row.after["settings"],
+            _crops(row.before),
+            _crops(row.after),
         )
+
+    def next(self, project_id: str) -> tuple[str | None, str | None]:
+        """The labels of what the next step back, and the next one forward, would change."""
+        query = sa.select(_changes.c.label).where(_changes.c.project_id == project_id).limit(1)
+        back = query.where(~_changes.c.undone).order_by(_changes.c.number.desc())
+        forward = query.where(_changes.c.undone).order_by(_changes.c.number)
+        with self._engine.begin() as connection:
+            return connection.execute(back).scalar(), connection.execute(forward).scalar()
 
     def depth(self, project_id: str) -> tuple[int, int]:
         """How many changes can be undone, and how many done again."""
@@ -93,9 +109,16 @@ class History:
         connection.execute(_changes.delete().where(_changes.c.project_id == project_id))
 
 
-def _plain(overrides: Overrides, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+def _plain(overrides: Overrides, settings: Mapping[str, Any] | None, crops: Crops) -> dict[str, Any]:
     photos = {sha256: None if o is None else asdict(o) for sha256, o in overrides.items()}
-    return {"photos": photos, "settings": None if settings is None else dict(settings)}
+    drawn = {sha: [[c.name, list(c.box), c.caption] for c in some] for sha, some in crops.items()}
+    return {"photos": photos, "settings": None if settings is None else dict(settings), "crops": drawn}
+
+
+def _crops(plain: Mapping[str, Any]) -> dict[str, tuple[ExtraCrop, ...]]:
+    # Changes that an older version noted know of none.
+    drawn = plain.get("crops", {}).items()
+    return {sha: tuple(ExtraCrop(name, Box(*box), said) for name, box, said in some) for sha, some in drawn}
 
 
 def _overrides(plain: Mapping[str, Any]) -> dict[str, Override | None]:

@@ -136,7 +136,7 @@ class Api:
                 raise LoraBuilderError("That is no box.", "Give x, y, width and height.")
             before = self.desk.store.overrides(mine.id).get(sha256, Override())
             after = replace(before, keep=keep, crop=Box(*crop) if crop else None, caption=caption or None)
-            self.desk.change(mine, "keep", {sha256: None if after.empty else after})
+            self.desk.changes.make(mine, "keep", {sha256: None if after.empty else after})
             return {"marks": self.desk.marks(mine)}
 
         return _told(change)

@@ -11,8 +11,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,15 @@ from lora_builder import measure
 from lora_builder.errors import BadInput, BadSettings, LoraBuilderError
 from lora_builder.export.layouts import LAYOUTS
 from lora_builder.files import writing_to
-from lora_builder.grouping import FaceAt
 from lora_builder.jobs import FINISHED, Jobs
-from lora_builder.records import Box, Override
+from lora_builder.records import Box
 from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
 from lora_builder.store.notes import SETTINGS, STAMPS, USED
 from lora_builder.ui import outward
 from lora_builder.ui.accounts import Accounts
 from lora_builder.ui.bench import Bench, Benches
+from lora_builder.ui.changes import Changes
 from lora_builder.ui.door import Signer
 from lora_builder.ui.intake import Intake, Upload
 from lora_builder.ui.outward import Keys
@@ -88,6 +88,11 @@ class Desk:
     pushes: Pushes = field(default_factory=Pushes)
     _known: dict[str, Settings] = field(default_factory=dict, repr=False)
     _used: dict[str, float] = field(default_factory=dict, repr=False)
+
+    @property
+    def changes(self) -> Changes:
+        """What the user decides about photos, and taking it back."""
+        return Changes(self.store)
 
     @property
     def intake(self) -> Intake:
@@ -258,54 +263,6 @@ class Desk:
 
     # What the user decides
 
-    def change(self, project: Project, label: str, overrides: Mapping[str, Override | None]) -> None:
-        """Saves overrides by SHA-256 (None: back to automatic) as one step that can be undone.
-
-        `label` names the kind of change, as in `keep`, `crop`, `caption`.
-        """
-        before = self.store.overrides(project.id)
-        old = {sha256: before.get(sha256) for sha256 in overrides}
-        if old == dict(overrides):
-            return
-        for sha256, override in overrides.items():
-            self.store.set_override(project.id, sha256, override)
-        self.store.history.record(project.id, Change(label, old, dict(overrides)))
-
-    def keep(self, project: Project, sha256s: Collection[str], keep: bool | None) -> None:
-        """Keeps, drops or (None) leaves to us these photos, whatever else was decided about them."""
-        known = self.store.overrides(project.id)
-        self.change(
-            project,
-            "keep",
-            {sha: replace(known.get(sha, Override()), keep=keep, prefer=False) for sha in sha256s},
-        )
-
-    def prefer(self, project: Project, sha256s: Collection[str]) -> None:
-        """Of the photos that repeat each other these stay."""
-        known = self.store.overrides(project.id)
-        chosen = {sha: replace(known.get(sha, Override()), keep=None, prefer=True) for sha in sha256s}
-        self.change(project, "prefer", chosen)
-
-    def set_crop(self, project: Project, sha256: str, box: Box | None) -> None:
-        """Remembers the box that the user drew over a photo, or (None) leaves the crop to us."""
-        known = self.store.overrides(project.id).get(sha256, Override())
-        after = replace(known, crop=box)
-        self.change(project, "crop", {sha256: None if after.empty else after})
-
-    def mark_faces(
-        self, project: Project, faces: Mapping[FaceAt, bool | None], clear: Collection[FaceAt] = ()
-    ) -> None:
-        """Says of faces that they are the subject's, are not, or (None) leaves it to us.
-
-        `clear`: faces that lose their mark in the same step.
-        """
-        known = dict(self.store.overrides(project.id))
-        touched: dict[str, Override | None] = {}
-        for at, mark in [*((face, None) for face in clear), *faces.items()]:
-            before = touched.get(at.sha256) or known.get(at.sha256) or Override()
-            touched[at.sha256] = before.marked(at.face, mark)
-        self.change(project, "people", {sha: o if o and not o.empty else None for sha, o in touched.items()})
-
     def refer(self, project: Project, upload: Upload | None, *, theirs: bool, language: str) -> None:
         """Adds a photo of the subject, or of somebody who is not (`theirs` False); None forgets all."""
         name = "references" if theirs else "not_references"
@@ -327,31 +284,6 @@ class Desk:
         self.set_settings(project, settings)
         note = self.store.notes.read(project.id, "photos")
         self.store.notes.write(project.id, "photos", {**note, "finished": True})
-
-    def undo(self, project: Project) -> Change | None:
-        """Takes the newest change back; None where there is none."""
-        change = self.store.history.step(project.id, back=True)
-        if change is not None:
-            self._apply(project, change.before, change.settings_before)
-        return change
-
-    def redo(self, project: Project) -> Change | None:
-        """Does the newest undone change again; None where there is none."""
-        change = self.store.history.step(project.id, back=False)
-        if change is not None:
-            self._apply(project, change.after, change.settings_after)
-        return change
-
-    def _apply(
-        self,
-        project: Project,
-        overrides: Mapping[str, Override | None],
-        settings: Mapping[str, Any] | None,
-    ) -> None:
-        for sha256, override in overrides.items():
-            self.store.set_override(project.id, sha256, override)
-        if settings is not None:
-            self.store.notes.write(project.id, SETTINGS, settings)
 
     # Pictures and files
 

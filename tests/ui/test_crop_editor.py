@@ -94,7 +94,7 @@ def test_the_users_box_and_verdict_live_side_by_side(desk: Desk, step: Crop, tmp
     assert desk.store.overrides(view.theirs.id)[key] == after
     step.save_box(view, {"key": key, "crop": "", "box": None})
     assert desk.store.overrides(view.theirs.id)[key] == Override(keep=True, faces={0: True})
-    desk.undo(view.theirs)
+    desk.changes.undo(view.theirs)
     assert desk.store.overrides(view.theirs.id)[key] == after
 
 
@@ -218,6 +218,12 @@ def test_a_hand_at_the_page_cuts_exactly_there(app_data: Path, visitor: Visitor,
         leave(visitor, page.reload)
         shown(page, keys[0])
         assert desk.store.overrides(project.id)[keys[0]].crop == Box(*box_of(page))
+
+        undo = page.locator(".ldb-crop").get_by_role("button", name="Undo")
+        undo.click()
+        shown(page, keys[2])
+        wait_saved(page)
+        assert desk.store.overrides(project.id)[keys[2]].crop == Box(*drawn) == Box(*box_of(page))
 
 
 def shown(page: Any, key: str | None) -> None:

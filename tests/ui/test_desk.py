@@ -150,18 +150,18 @@ def test_every_change_can_be_undone_and_done_again(desk: Desk) -> None:
     """Undo and redo walk along the user's changes, bulk ones as one step; a new one ends the redo."""
     project = desk.intake.create(new_token(), "", "en")
     first, second = "a" * 64, "b" * 64
-    desk.keep(project, [first, second], True)
-    desk.keep(project, [second], False)
+    desk.changes.keep(project, [first, second], True)
+    desk.changes.keep(project, [second], False)
     assert desk.store.overrides(project.id) == {first: Override(True), second: Override(False)}
-    assert desk.undo(project)
+    assert desk.changes.undo(project)
     assert desk.store.overrides(project.id)[second] == Override(True)
-    assert desk.undo(project)
+    assert desk.changes.undo(project)
     assert desk.store.overrides(project.id) == {}
-    assert desk.undo(project) is None
-    assert desk.redo(project)
+    assert desk.changes.undo(project) is None
+    assert desk.changes.redo(project)
     assert desk.store.overrides(project.id) == {first: Override(True), second: Override(True)}
-    desk.keep(project, [first], None)
-    assert desk.redo(project) is None
+    desk.changes.keep(project, [first], None)
+    assert desk.changes.redo(project) is None
     assert desk.store.history.depth(project.id) == (2, 0)
 
 
@@ -170,7 +170,7 @@ def test_a_copy_is_a_project_of_its_own(desk: Desk) -> None:
     project = desk.intake.create(new_token(), "Ann", "en")
     desk.intake.add(project, [upload(desk, "1", data=b"one")], "en")
     desk.set_settings(project, {"trigger": "ohwx"})
-    desk.keep(project, ["a" * 64], True)
+    desk.changes.keep(project, ["a" * 64], True)
     copy = desk.intake.duplicate(project, "en")
     assert copy.name == "Ann (copy)"
     assert (copy.input / "a.jpg").read_bytes() == b"one"
@@ -206,10 +206,10 @@ def test_a_step_says_when_it_is_out_of_date(
         assert set(desk.marks(project).values()) == {"todo"}
         list(stamped_run(store, project, settings, stages=tuple(Stage), cancelled=lambda: False))
         assert set(desk.marks(project).values()) == {"done"}
-        desk.keep(project, ["a" * 64], False)
+        desk.changes.keep(project, ["a" * 64], False)
         stale = [step for step, mark in desk.marks(project).items() if mark == "stale"]
         assert stale == ["choose", "crop", "caption", "export"]
-        desk.undo(project)
+        desk.changes.undo(project)
         assert set(desk.marks(project).values()) == {"done"}
         desk.set_settings(project, {"trigger": "ohwx"})
         stale = [step for step, mark in desk.marks(project).items() if mark == "stale"]

@@ -12,6 +12,7 @@ from lora_builder.focus import NAMES, more_frames
 from lora_builder.framing import Concern, Size, automatic, chosen, concerns, fitted, framings, size_for
 from lora_builder.records import Box, Crop, Decision, ExtraCrop, Look, Measurement, Override, Photo
 from lora_builder.settings import Settings
+from lora_builder.ui.changes import CROP
 from lora_builder.ui.editors.sent import numbers_of, text_of
 from lora_builder.ui.steps import View
 from lora_builder.ui.texts import tr
@@ -173,7 +174,7 @@ def save(view: View, key: str, hand: Hand, name: str, box: Box | None) -> None:
     """
     store, project = view.desk.store, view.theirs
     if name == MAIN:
-        view.desk.set_crop(project, key, box)
+        view.desk.changes.set_crop(project, key, box)
         return
     if name not in hand.crops and name not in NAMES:
         raise BadInput(tr("edit_bad_page", view.language))
@@ -181,7 +182,24 @@ def save(view: View, key: str, hand: Hand, name: str, box: Box | None) -> None:
     captions = {extra.name: extra.caption for extra in kept}
     others = [extra for extra in kept if extra.name != name]
     mine = [ExtraCrop(name, box, captions.get(name))] if box is not None else []
-    store.finishing.set_extra_crops(project.id, key, [*others, *mine])
+    view.desk.changes.set_extra_crops(project, key, [*others, *mine])
+
+
+def depth(view: View) -> list[bool]:
+    """Whether the newest change, and the newest one taken back, was made here."""
+    return list(view.desk.changes.depth(view.theirs, CROP))
+
+
+def taken_back(view: View, again: bool) -> Answer:
+    """Takes the newest change of a crop back, or does it `again`: the photos that changed, by key."""
+    changes = view.desk.changes
+    if not changes.depth(view.theirs, CROP)[again]:
+        return {"depth": depth(view), "photos": {}}
+    change = changes.redo(view.theirs) if again else changes.undo(view.theirs)
+    touched = {*change.before, *change.crops_before} if change else set()
+    found = {key: hand for key, hand in hands(view).items() if key in touched}
+    photos = {key: state(hand, view.language) for key, hand in found.items()}
+    return {"depth": depth(view), "photos": photos}
 
 
 def _drawn(hand: Hand, name: str, crop: Crop, language: str) -> Answer:

@@ -56,18 +56,40 @@ const store = saver(
   (id, answer) => {
     const photo = photos.find((entry) => entry.key === id.split('/')[0]);
     if (!photo || store.waits(photo.key)) return;
-    if (answer) Object.assign(photo, answer);
+    if (answer) { past.know(answer.depth); Object.assign(photo, answer); }
     dressAll(photo);
     if (hand && hand.photo === photo && !drag && !gesture.open) take(photo, hand.name in photo.crops ? hand.name : '');
   });
-const past = memory(async ({ key, name, before, after }, forward) => {
-  await go(key);
-  const crop = forward ? after : before;
-  const { photo } = hand;
-  if (crop) photo.crops[name] = crop; else delete photo.crops[name];
-  take(photo, crop ? name : '');
-  store.put(`${key}/${name}`, crop || { mine: false, size: sizes[0] });
-});
+// What was done is on the server, with all that is undone anywhere: it outlives the page.
+const past = {
+  undo: h('button', { type: 'button', class: 'quiet', disabled: true, onclick: () => past.step(false) }),
+  redo: h('button', { type: 'button', class: 'quiet', disabled: true, onclick: () => past.step(true) }),
+  know([back, forward]) { past.undo.disabled = !back; past.redo.disabled = !forward; },
+  label() { past.undo.textContent = say('edit_undo'); past.redo.textContent = say('edit_redo'); },
+  async step(redo) {
+    gesture.end();
+    await store.rest();
+    tell('saving');
+    try {
+      const answer = await ask('undo_box', { redo });
+      past.know(answer.depth);
+      const keys = Object.keys(answer.photos);
+      for (const photo of photos) if (keys.includes(photo.key)) { Object.assign(photo, answer.photos[photo.key]); dressAll(photo); }
+      if (!keys.length) { tell('saved'); return; }
+      const name = hand.photo.key === keys[0] ? hand.name : '';
+      await go(keys[0]);
+      take(hand.photo, name in hand.photo.crops ? name : '');
+      trigger('changed');
+    } catch (error) { complain(error); }
+    tell('saved');
+  },
+  key(event) {
+    const letter = event.key.toLowerCase();
+    if (event.altKey || !['z', 'y'].includes(letter)) return false;
+    past.step(letter === 'y' || event.shiftKey);
+    return true;
+  },
+};
 
 const build = () => {
   root.replaceChildren(
@@ -256,7 +278,6 @@ const gesture = {
 };
 
 const keep = (entry) => {
-  past.add(entry);
   hand.photo.crops[entry.name] = entry.after;
   store.put(`${entry.key}/${entry.name}`, entry.after);
   look();
@@ -394,7 +415,6 @@ const addCrop = (name) => {
   gesture.end();
   const { photo } = hand;
   const entry = { ...photo.framings[name], mine: true, output: photo.framings[name].size, warnings: [] };
-  past.add({ key: photo.key, name, before: null, after: entry });
   photo.crops[name] = entry;
   store.put(`${photo.key}/${name}`, entry);
   take(photo, name);
@@ -403,7 +423,6 @@ const addCrop = (name) => {
 const dropCrop = (name) => {
   gesture.end();
   const { photo } = hand;
-  past.add({ key: photo.key, name, before: photo.crops[name], after: null });
   delete photo.crops[name];
   store.put(`${photo.key}/${name}`, { mine: false, size: sizes[0] });
   take(photo, '');
@@ -522,7 +541,7 @@ atEachVisit(async (fresh) => {
   ({ photos, sizes } = answer);
   hand = null;
   proxies.clear();
-  past.clear();
+  past.know(answer.depth);
   if (!root.contains(box)) build();
   label();
   root.classList.toggle('nothing', !photos.length);

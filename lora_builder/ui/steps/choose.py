@@ -82,15 +82,15 @@ class Choose(Drawn):
         wanted = [at for at in data.get("photos", []) if isinstance(at, int) and 0 <= at < len(bench.photos)]
         sha256s = sorted({bench.photos[at].sha256 for at in wanted})
         if data.get("prefer"):
-            view.desk.prefer(view.theirs, sha256s)
+            view.desk.changes.prefer(view.theirs, sha256s)
         else:
             keep = data.get("keep")
-            view.desk.keep(view.theirs, sha256s, keep if isinstance(keep, bool) else None)
+            view.desk.changes.keep(view.theirs, sha256s, keep if isinstance(keep, bool) else None)
         return self._now(view, data)
 
     def undo(self, view: View, data: dict[str, Any]) -> Any:
         """Takes the newest change back, or (`redo`) does it again."""
-        step = view.desk.redo if data.get("redo") else view.desk.undo
+        step = view.desk.changes.redo if data.get("redo") else view.desk.changes.undo
         change = step(view.theirs)
         return {
             **self._now(view, data),

@@ -44,7 +44,9 @@ class Crop(Drawn):
         self.finish.wire(shell)
 
     def served(self) -> Sequence[Served]:
-        return (self.open_crops, self.open_photo, self.check_box, self.save_box, self.view_box)
+        return (
+            self.open_crops, self.open_photo, self.check_box, self.save_box, self.view_box, self.undo_box
+        )  # fmt: skip
 
     def value(self, view: View) -> dict[str, Any]:
         # The visit makes the value another one, so that the script looks again at every visit.
@@ -65,7 +67,8 @@ class Crop(Drawn):
             }
             for key, hand in crop.hands(view).items()
         ]
-        return {"photos": photos, "sizes": [list(size) for size in view.settings.sizes]}
+        sizes = [list(size) for size in view.settings.sizes]
+        return {"photos": photos, "sizes": sizes, "depth": crop.depth(view)}
 
     def open_photo(self, view: View, sent: dict[str, Any]) -> crop.Answer:
         """The upright proxy of one photo. Raises UnreadablePhoto."""
@@ -84,7 +87,12 @@ class Crop(Drawn):
         name = text_of(view, sent, "crop", 24)
         box = None if sent.get("box") is None else crop.drawn(view, hand, sent)[0]
         crop.save(view, key, hand, name, box)
-        return crop.state(crop.hand_of(view, sent)[1], view.language)
+        now = crop.state(crop.hand_of(view, sent)[1], view.language)
+        return {**now, "depth": crop.depth(view)}
+
+    def undo_box(self, view: View, sent: dict[str, Any]) -> crop.Answer:
+        """Takes the newest change of a crop back, or (`redo`) does it again; the photos as they are now."""
+        return crop.taken_back(view, sent.get("redo") is True)
 
     def view_box(self, view: View, sent: dict[str, Any]) -> crop.Answer:
         """The training image that a box would give, from the original's pixels. Raises UnreadablePhoto."""

@@ -88,7 +88,7 @@ class People(Drawn):
             overrides = view.desk.store.overrides(view.theirs.id)
             clear = [FaceAt(sha, i) for sha, o in overrides.items() for i, yes in o.faces.items() if yes]
         value = mark if isinstance(mark, bool) else None
-        view.desk.mark_faces(view.theirs, {face: value}, clear)
+        view.desk.changes.mark_faces(view.theirs, {face: value}, clear)
         return self.load(view, data)
 
     def refer(self, view: View, data: dict[str, Any]) -> Any:
@@ -105,7 +105,7 @@ class People(Drawn):
 
     def undo(self, view: View, data: dict[str, Any]) -> Any:
         """Takes the newest change back."""
-        view.desk.undo(view.theirs)
+        view.desk.changes.undo(view.theirs)
         return self.load(view, data)
 
     def _alone(self, view: View, bench: Bench, overrides: Mapping[str, Override]) -> dict[str, Any]:
