@@ -72,27 +72,50 @@ def redis(place: Path) -> Iterator[Redis]:
         server.kill()
 
 
+class PostgreSQL:
+    """A PostgreSQL server on loopback; `url` names no database."""
+
+    def __init__(self, programs: Path, place: Path) -> None:
+        # The server refuses to run as root.
+        root = os.geteuid() == 0
+        user = "postgres" if root else pwd.getpwuid(os.geteuid()).pw_name
+        if root:
+            shutil.chown(place, user)
+        self._prefix = ["runuser", "-u", user, "--"] if root else []
+        self._place, self._programs, self._data = place, programs, str(place / "data")
+        port = free_port()
+        self.url = f"postgresql://tester@127.0.0.1:{port}"
+        self._options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._run("initdb", "-D", self._data, "-A", "trust", "-U", "tester", "--no-sync")
+
+    def start(self) -> None:
+        log = str(self._place / "log")
+        self._run("pg_ctl", "-D", self._data, "-o", self._options, "-l", log, "-w", "start")
+
+    def stop(self) -> None:
+        """As a crash does: nobody is told, nothing is finished."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._prefix, str(self._programs / program), *arguments]
+        subprocess.run(command, check=True, cwd=self._place, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def postgresql_server(programs: Path) -> Iterator[PostgreSQL]:
+    """A new, empty PostgreSQL server that can be stopped and started."""
+    place = Path(tempfile.mkdtemp(prefix="postgresql-"))
+    server = PostgreSQL(programs, place)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(place, ignore_errors=True)
+
+
 @contextmanager
 def postgresql(programs: Path) -> Iterator[str]:
     """The URL of a new, empty PostgreSQL server, without a database name."""
-    place = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    # The server refuses to run as root.
-    root = os.geteuid() == 0
-    user = "postgres" if root else pwd.getpwuid(os.geteuid()).pw_name
-    if root:
-        shutil.chown(place, user)
-
-    def run(*command: str) -> None:
-        prefix = ["runuser", "-u", user, "--"] if root else []
-        subprocess.run([*prefix, *command], check=True, cwd=place, stdout=subprocess.DEVNULL)
-
-    port, data = free_port(), str(place / "data")
-    run(str(programs / "initdb"), "-D", data, "-A", "trust", "-U", "tester", "--no-sync")
-    options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = str(programs / "pg_ctl")
-    run(control, "-D", data, "-o", options, "-l", str(place / "log"), "-w", "start")
-    try:
-        yield f"postgresql://tester@127.0.0.1:{port}"
-    finally:
-        run(control, "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(place, ignore_errors=True)
+    with postgresql_server(programs) as server:
+        yield server.url

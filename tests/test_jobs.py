@@ -30,8 +30,11 @@ def a_project(store: Store, tmp_path: Path, name: str = "ann") -> Project:
     return store.project(tmp_path / name, name, tmp_path)
 
 
-def wait(jobs: Jobs, id: str, until: Callable[[Snapshot], bool] = lambda s: s.finished) -> Snapshot:
-    for _ in range(500):
+def wait(
+    jobs: Jobs, id: str, until: Callable[[Snapshot], bool] = lambda s: s.finished, seconds: float = 10.0
+) -> Snapshot:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         snapshot = jobs.snapshot(id)
         assert snapshot is not None
         if until(snapshot):

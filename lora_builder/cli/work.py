@@ -35,6 +35,8 @@ def worker(once: Once = False, set: Set = None) -> None:
     from lora_builder.ui.runs import runner_of  # takes a second or two: only who runs it waits for it
 
     bell = BrokerBell(settings.redis_url) if settings.redis_url else None
+    # Who falls silent is noticed by whoever looks.
+    look_s = min(RUNG_LOOK_S, settings.job_lease_s) if bell else LOOK_S
     closing = threading.Event()
     with Store(settings.database) as store:
         runner = runner_of(store, settings)
@@ -51,7 +53,7 @@ def worker(once: Once = False, set: Set = None) -> None:
             if once:
                 runner.close()
                 return
-            for _ in range(round((RUNG_LOOK_S if bell else LOOK_S) / HEARS_S)):
+            for _ in range(round(look_s / HEARS_S)):
                 if closing.is_set() or (bell.wait(HEARS_S) if bell else closing.wait(HEARS_S)):
                     return
 

@@ -68,7 +68,9 @@ def _unavailable(url: sa.URL, error: BaseException) -> StoreUnavailable:
 
 def _refused(url: sa.URL, context: sa.engine.ExceptionContext) -> None:
     """A full disk, a lost server, a lock held too long are the user's world, not bugs of ours."""
-    if isinstance(context.original_exception, (sqlite3.OperationalError, PostgresError)):
+    # A connection that is found dead before it is used is no error: another is made.
+    pinging = getattr(context, "is_pre_ping", False)
+    if not pinging and isinstance(context.original_exception, (sqlite3.OperationalError, PostgresError)):
         raise _unavailable(url, context.original_exception) from context.original_exception
 
 
