@@ -148,8 +148,8 @@ class Store:
 
     def orphans(self) -> set[str]:
         """Measured contents that no project lists any more."""
-        listed = sa.select(_photos.c.sha256).where(_photos.c.sha256.is_not(None))
-        query = sa.select(_measurements.c.sha256).where(_measurements.c.sha256.not_in(listed)).distinct()
+        listed = sa.exists().where(_photos.c.sha256 == _measurements.c.sha256)
+        query = sa.select(_measurements.c.sha256).where(~listed).distinct()
         with self._engine.begin() as connection:
             return set(connection.execute(query).scalars())
 
