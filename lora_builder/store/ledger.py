@@ -27,6 +27,8 @@ _requests = sa.table(
     ),
 )  # fmt: skip
 
+_SUMMED = ("bytes_sent", "tokens_in", "tokens_out", "seconds", "cost")
+
 # Made once: building and hashing a statement costs more processor time than running it.
 _BEGIN = _requests.insert().returning(_requests.c.id)
 _FINISH = _requests.update().where(_requests.c.id == sa.bindparam("row"))
@@ -100,8 +102,8 @@ class Ledger:
     def forget(self, connection: sa.Connection, project_id: str) -> None:
         """Deletes a project's requests, and answers given for it alone, in the caller's transaction."""
         ours = sa.select(_uses.c.key).where(_uses.c.project_id == project_id)
-        others = sa.select(_uses.c.key).where(_uses.c.project_id != project_id)
-        connection.execute(_answers.delete().where(_answers.c.key.in_(ours) & _answers.c.key.not_in(others)))
+        others = sa.exists().where(_uses.c.key == _answers.c.key, _uses.c.project_id != project_id)
+        connection.execute(_answers.delete().where(_answers.c.key.in_(ours), ~others))
         for table in (_uses, _requests):
             connection.execute(table.delete().where(table.c.project_id == project_id))
 
@@ -114,14 +116,23 @@ class Ledger:
 
     def sums(self, project_id: str | None = None) -> list[ModelSums]:
         """What each model did, for one project or for all, busiest first."""
-        query = _requests.select().where(_requests.c.purpose != Purpose.TEST.value)
+        of = (_requests.c.endpoint, _requests.c.host, _requests.c.model)
+        wanted = [_requests.c.purpose != Purpose.TEST.value]
         if project_id is not None:
-            query = query.where(_requests.c.project_id == project_id)
+            wanted.append(_requests.c.project_id == project_id)
+        ends = sa.select(
+            *of,
+            _requests.c.outcome,
+            sa.func.count().label("requests"),
+            *(sa.func.sum(_requests.c[name]).label(name) for name in _SUMMED),
+        )
+        pictures = sa.select(*of, sa.func.count(_requests.c.item.distinct()).label("pictures"))
         groups: dict[tuple[str, str, str], list[Any]] = {}
         with self._engine.begin() as connection:
-            for row in connection.execute(query):
+            for row in connection.execute(ends.where(*wanted).group_by(*of, _requests.c.outcome)):
                 groups.setdefault((row.endpoint, row.host, row.model), []).append(row)
-        sums = [_sum(names, rows) for names, rows in groups.items()]
+            seen = connection.execute(pictures.where(*wanted).group_by(*of)).all()
+        sums = [_sum(row, groups.get((row.endpoint, row.host, row.model), [])) for row in seen]
         return sorted(sums, key=lambda line: (-line.requests, line.endpoint, line.model))
 
     def used_since(self, endpoint: str, model: str, since: float) -> list[float]:
@@ -151,21 +162,22 @@ def _ledger_row(row: Any) -> LedgerRow:
     return LedgerRow(**fields | {"purpose": Purpose(row.purpose), "outcome": Outcome(row.outcome)})
 
 
-def _sum(names: tuple[str, str, str], rows: Sequence[Any]) -> ModelSums:
-    failures: dict[str, int] = {}
-    for row in rows:
-        if row.outcome != Outcome.OK.value:
-            failures[row.outcome] = failures.get(row.outcome, 0) + 1
-    costs = [row.cost for row in rows if row.cost is not None]
+def _sum(pictures: Any, ends: Sequence[Any]) -> ModelSums:
+    """One model's sums, of a row for each way in which its requests ended."""
+    failures = {row.outcome: row.requests for row in ends if row.outcome != Outcome.OK.value}
+    requests = sum(row.requests for row in ends)
+    costs = [row.cost for row in ends if row.cost is not None]
     return ModelSums(
-        *names,
-        requests=len(rows),
-        answered=len(rows) - sum(failures.values()),
-        pictures=len({row.item for row in rows}),
-        bytes_sent=sum(row.bytes_sent for row in rows),
-        tokens_in=sum(row.tokens_in or 0 for row in rows),
-        tokens_out=sum(row.tokens_out or 0 for row in rows),
-        seconds=sum(row.seconds for row in rows),
+        pictures.endpoint,
+        pictures.host,
+        pictures.model,
+        requests=requests,
+        answered=requests - sum(failures.values()),
+        pictures=pictures.pictures,
+        bytes_sent=int(sum(row.bytes_sent for row in ends)),
+        tokens_in=int(sum(row.tokens_in or 0 for row in ends)),
+        tokens_out=int(sum(row.tokens_out or 0 for row in ends)),
+        seconds=sum(row.seconds for row in ends),
         cost=sum(costs) if costs else None,
         failures=dict(sorted(failures.items())),
     )

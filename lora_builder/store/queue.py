@@ -193,7 +193,7 @@ class JobQueue:
             now = _now(connection)
             lost = (_jobs.c.state == "running") & (_jobs.c.beat_at < now - lease_s)
             for wanted in (_free(worker, now, lease_s, only_own), lost):
-                if connection.execute(sa.select(_jobs.c.id).where(wanted).limit(1)).first() is not None:
+                if connection.execute(sa.select(_jobs.c.id).where(wanted).order_by(*ORDER).limit(1)).first():
                     return True
         return False
 

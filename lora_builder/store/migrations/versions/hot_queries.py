@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "hot_queries"
-down_revision = "job_claims"
+down_revision = "template_owners"
 
 
 def upgrade() -> None:
