@@ -35,7 +35,7 @@ from lora_builder.ingest import identify, list_sources, local_photo
 from lora_builder.records import Box, Crop, Photo, Rejected
 from lora_builder.resources import WORKER_BASE_MB
 from lora_builder.settings import Settings, load
-from lora_builder.workers import Workers
+from lora_builder.workers import Processes
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WebP": (".webp",), "HEIC": (".heic", ".heif", ".hif"),
@@ -217,7 +217,7 @@ def fuzz(count: int, photos: Path | None, seed: int, workers: int = 2) -> Outcom
     watch.start()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
         settings = load(data_dir=Path(place) / "data", workers=workers)
-        pool = Workers(workers, settings.photo_timeout_s, memory_mb=settings.photo_memory_mb)
+        pool = Processes(workers, settings.photo_timeout_s, memory_mb=settings.photo_memory_mb)
         files = mutants(known, count, seed)
         with pool:
             for begin in range(0, count, BATCH):
@@ -239,7 +239,7 @@ def fuzz(count: int, photos: Path | None, seed: int, workers: int = 2) -> Outcom
 
 
 def _through(
-    folder: Path, kinds: dict[str, str], pool: Workers, settings: Settings, outcome: Outcome
+    folder: Path, kinds: dict[str, str], pool: Processes, settings: Settings, outcome: Outcome
 ) -> None:
     """One batch: what the pipeline does with a folder, up to the decoded pixels."""
     lines: Counter[str] = Counter()

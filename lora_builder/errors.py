@@ -7,6 +7,7 @@
     ├── UnreadablePhoto      one picture cannot be decoded; becomes a verdict, never ends a job
     │   └── UnreadableNow    the same, but it may go well another time: is not remembered
     ├── WorkersFailing       worker processes die whatever photo they are given
+    ├── ClusterUnavailable   the cluster of workers cannot be reached, or is not like this machine
     ├── CaptionsMissing      photos without a caption keep a set from being packed
     ├── ModelUnavailable     a model's weights are missing, altered, or not installed
     ├── StoreUnavailable     the database cannot be opened or written
@@ -60,6 +61,10 @@ class UnreadableNow(UnreadablePhoto):
 
 class WorkersFailing(LoraBuilderError):
     """Worker processes die whatever photo they are given."""
+
+
+class ClusterUnavailable(LoraBuilderError):
+    """The cluster of workers cannot be reached, or is not like this machine."""
 
 
 class CaptionsMissing(LoraBuilderError):

@@ -46,14 +46,14 @@ from lora_builder.records import (
     Stage,
     Verdict,
 )
-from lora_builder.resources import check_disk, plan
+from lora_builder.resources import check_disk
 from lora_builder.resources import look as look_around
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 from lora_builder.sums import Sums
 from lora_builder.vision_focus import focus_all
 from lora_builder.watch import unreadable, watched
-from lora_builder.workers import Workers
+from lora_builder.workers import Here, Workers, open_workers
 
 ALL = tuple(Stage)
 """Every stage, in order."""
@@ -142,8 +142,7 @@ def _run(
         (Stage.CAPTION, functools.partial(_caption, dry_run=dry_run)),
         (Stage.PACK, functools.partial(_pack, dry_run=dry_run)),
     ]
-    allowed = plan(settings)
-    workers = Workers(allowed.workers, settings.photo_timeout_s, cancelled, allowed.photo_mb)
+    workers = open_workers(settings, cancelled)
     with swept(settings.data_dir), locked(project.folder), workers:
         job = _Job(store, project, settings, workers, cancelled, overrides=store.overrides(project.id))
         for stage, step in steps[: last + 1]:
@@ -159,7 +158,7 @@ def _ingest(job: _Job) -> Iterator[Event]:
     problems = list(listing.problems)
     yield job.event(Stage.INGEST, 0, total, message=str(look_around(job.project.folder)))
     work = functools.partial(identify, settings=job.settings)
-    for source, result in job.workers.here(work, listing.sources):
+    for source, result in Here(job.cancelled).each(work, listing.sources):
         if isinstance(result, Photo):
             job.photos.append(result)
         else:

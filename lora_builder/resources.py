@@ -91,10 +91,13 @@ def plan(settings: Settings) -> Plan:
 
     One photo may never take more than is free, so that it costs itself and not the machine.
     """
-    free = int(memory_mb() * SHARE)
-    workers = settings.workers or max(1, min(cores(), free // WORKER_MB))
-    left = max(LEAST_PHOTO_MB, free - workers * WORKER_BASE_MB)
-    return Plan(workers, min(settings.photo_memory_mb, left))
+    workers = settings.workers or max(1, min(cores(), int(memory_mb() * SHARE) // WORKER_MB))
+    return Plan(workers, photo_mb(settings.photo_memory_mb, workers))
+
+
+def photo_mb(most: int, workers: int) -> int:
+    """What a photo may take in each of so many workers of this machine, MiB; at most `most`."""
+    return min(most, max(LEAST_PHOTO_MB, int(memory_mb() * SHARE) - workers * WORKER_BASE_MB))
 
 
 def check_disk(settings: Settings, *folders: Path) -> None:

@@ -63,6 +63,16 @@ class Settings(BaseSettings):
         30.0, ge=3, description="A worker that is silent for so long loses its job to another, seconds."
     )
 
+    # Beyond one machine
+    cluster: str = Field(
+        "",
+        description="Dask scheduler whose workers do the work, as tcp://127.0.0.1:8786; empty: this machine.",
+    )
+    cluster_unencrypted: bool = Field(
+        False,
+        description="Let a tcp:// cluster be on another machine: only on a network that is yours alone.",
+    )
+
     # Vision models
     modelscope_token: SecretStr = Field(SecretStr(""), description="Key for BASE_URL.")
     base_url: str = Field("", description="OpenAI-compatible endpoint; empty: nothing leaves here.")

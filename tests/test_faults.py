@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.kills import digests, make_photos
-from lora_builder import pipeline
+from lora_builder import pipeline, workers
 from lora_builder.errors import BadInput, LoraBuilderError, OutputUnwritable, ProjectBusy, StoreUnavailable
 from lora_builder.ingest import list_sources
 from lora_builder.records import Event, Rejected, Stage
@@ -39,7 +39,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried here is the disk, not the workers."""
-    monkeypatch.setattr(pipeline, "plan", lambda settings: Plan(0, 0))
+    monkeypatch.setattr(workers, "plan", lambda settings: Plan(0, 0))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def known(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     """A data folder in which the photos are measured."""
     data = tmp_path_factory.mktemp("known") / "data"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "plan", lambda settings: Plan(0, 0))
+        patch.setattr(workers, "plan", lambda settings: Plan(0, 0))
         build(photos, data.parent / "out", quick(data))
     return data
 

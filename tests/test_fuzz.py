@@ -13,7 +13,7 @@ from benchmarks.fuzz import SUFFIXES, door, fuzz
 from lora_builder.ingest import identify, list_sources, local_file
 from lora_builder.records import Photo, Rejected
 from lora_builder.settings import Settings
-from lora_builder.workers import Workers
+from lora_builder.workers import Processes
 
 TRICKS = [
     prefix + middle + "photo.jpg"
@@ -89,7 +89,7 @@ def test_a_directory_that_fills_the_memory_is_not_read(tmp_path: Path, settings:
 def test_everything_that_users_really_upload_ends_with_a_line(photos_root: Path, settings: Settings) -> None:
     """Each of six hundred broken, lying, hostile files is listed or counted; a third is decoded."""
     files = [path for path in (photos_root / "bad").rglob("*") if path.is_file()]
-    with Workers(2, settings.photo_timeout_s, memory_mb=settings.photo_memory_mb) as pool:
+    with Processes(2, settings.photo_timeout_s, memory_mb=settings.photo_memory_mb) as pool:
         listing = list_sources(photos_root / "bad", settings)
         photos, lines = [], [name for name, _ in listing.problems]
         for source in listing.sources:

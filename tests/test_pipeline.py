@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lora_builder import measure, pipeline
+from lora_builder import measure, pipeline, workers
 from lora_builder.errors import BadInput, Cancelled, ProjectBusy
 from lora_builder.records import Override, Stage
 from lora_builder.resources import Plan
@@ -99,7 +99,7 @@ def test_a_second_run_measures_nothing(
 
     monkeypatch.setattr(measure, "measure", never)
     monkeypatch.setattr(pipeline, "cut", never)
-    monkeypatch.setattr(pipeline, "plan", lambda settings: Plan(0, 0))
+    monkeypatch.setattr(workers, "plan", lambda settings: Plan(0, 0))
     build(folder, tmp_path / "out", inside)
     assert digests(tmp_path / "out") == before
 
@@ -118,10 +118,10 @@ def test_any_database_gives_the_same_bytes(
 def test_one_or_two_workers_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     """The number of workers is a matter of speed alone."""
     results = []
-    for workers in (1, 2):
-        settings = load(data_dir=tmp_path / f"data{workers}", workers=workers)
-        build(folder, tmp_path / f"out{workers}", settings)
-        results.append({k: v for k, v in digests(tmp_path / f"out{workers}").items() if "report" not in k})
+    for count in (1, 2):
+        settings = load(data_dir=tmp_path / f"data{count}", workers=count)
+        build(folder, tmp_path / f"out{count}", settings)
+        results.append({k: v for k, v in digests(tmp_path / f"out{count}").items() if "report" not in k})
     assert results[0] == results[1]
 
 

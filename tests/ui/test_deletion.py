@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lora_builder import pipeline
+from lora_builder import pipeline, workers
 from lora_builder.caption.records import KeptAnswer, LedgerRow, Purpose
 from lora_builder.resources import Plan
 from lora_builder.settings import load
@@ -24,7 +24,7 @@ NAME, WORDS = "Bea am See.jpg", "a woman with an unmistakable hat"
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr(pipeline, "plan", lambda settings: Plan(0, 0))
+    monkeypatch.setattr(workers, "plan", lambda settings: Plan(0, 0))
     settings = load(data_dir=tmp_path / "data", resolution=512, body_model="none")
     with Store(settings.database) as store:
         yield a_desk(settings, store)

@@ -15,12 +15,13 @@ from lora_builder import memory
 from lora_builder.errors import Cancelled, ModelUnavailable, WorkersFailing
 from lora_builder.records import Rejected
 from lora_builder.settings import load
-from lora_builder.workers import FIRST_FAILURES, Workers
+from lora_builder.workers import Processes
+from lora_builder.workers.interface import FIRST_FAILURES
 
 
 def run(function: Callable[[int], object], items: Sequence[int], workers: int, timeout_s: float = 20) -> dict:
     """What each item gave."""
-    with Workers(workers, timeout_s) as pool:
+    with Processes(workers, timeout_s) as pool:
         return dict(pool.each(function, items))
 
 
@@ -65,7 +66,7 @@ def test_every_item_comes_back_once(workers: int) -> None:
 
 def test_the_stages_of_a_run_share_their_processes() -> None:
     """Models are loaded once a worker, not once a stage; a larger stage gets more workers."""
-    with Workers(2, 20) as pool:
+    with Processes(2, 20) as pool:
         first = {pid for _, pid in pool.each(process, [0])}
         assert {pid for _, pid in pool.each(process, [0])} == first
         assert len({pid for _, pid in pool.each(process, range(8))}) == 2
@@ -106,7 +107,7 @@ def test_cancel_acts_within_a_second() -> None:
             asked.append(time.monotonic())
         return bool(asked)
 
-    with pytest.raises(Cancelled), Workers(1, 50, cancelled) as pool:
+    with pytest.raises(Cancelled), Processes(1, 50, cancelled) as pool:
         list(pool.each(sleep_on, [2, 2, 2]))
     assert time.monotonic() - asked[0] < 5
 
@@ -131,7 +132,7 @@ def die_at_start() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 def test_a_photo_that_eats_memory_costs_itself() -> None:
     """Past its share of memory a photo is given up, and the next one goes on in the same machine."""
-    with Workers(1, 60, memory_mb=512) as pool:
+    with Processes(1, 60, memory_mb=512) as pool:
         results = dict(pool.each(grab, [10, 2000, 20]))
     assert isinstance(results[2000], Rejected) and "memory" in results[2000].message
     assert results[10] == 10 << 20 and results[20] == 20 << 20
@@ -145,7 +146,7 @@ def fill(megabytes: int) -> int:
 
 def test_where_the_system_sets_no_limit_a_watchman_does() -> None:
     """On macOS and Windows too a photo that eats memory is given up alone, with the same words."""
-    with Workers(1, 60) as pool:
+    with Processes(1, 60) as pool:
         results = dict(pool.each(fill, [10, 900, 20], warm_up=partial(memory.watch, 400)))
     assert isinstance(results[900], Rejected) and "memory" in results[900].message
     assert results[10] == 10 << 20 and results[20] == 20 << 20
@@ -158,7 +159,7 @@ def test_when_every_first_photo_kills_its_worker_the_run_says_so() -> None:
     def items() -> list[int]:
         return list(range(1000))
 
-    with pytest.raises(WorkersFailing, match="SIGKILL"), Workers(3, 60) as pool:
+    with pytest.raises(WorkersFailing, match="SIGKILL"), Processes(3, 60) as pool:
         for number, _ in pool.each(fall_always, items()):
             started.append(number)
     assert len(started) < FIRST_FAILURES
@@ -166,13 +167,13 @@ def test_when_every_first_photo_kills_its_worker_the_run_says_so() -> None:
 
 def test_a_model_that_is_missing_is_told_in_its_own_words() -> None:
     """What a worker cannot load ends the run with that sentence, not with a broken pool."""
-    with pytest.raises(ModelUnavailable, match="not here"), Workers(2, 60) as pool:
+    with pytest.raises(ModelUnavailable, match="not here"), Processes(2, 60) as pool:
         list(pool.each(double, range(10), cannot_start))
 
 
 def test_workers_that_cannot_start_end_the_run() -> None:
     """They are not started for ever."""
-    with pytest.raises(WorkersFailing), Workers(1, 60) as pool:
+    with pytest.raises(WorkersFailing), Processes(1, 60) as pool:
         list(pool.each(double, range(3), die_at_start))
 
 

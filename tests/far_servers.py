@@ -1,0 +1,76 @@
+"""Dask clusters for tests: real processes on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.servers import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def wait_for(port: int, seconds: float = 60) -> None:
+    """Returns once somebody listens on the port of loopback."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"Nobody listens on port {port}.")
+
+
+class DaskCluster:
+    """A Dask scheduler and its workers, each a process of its own on loopback.
+
+    `environment` is what the workers see beyond this process's own.
+    """
+
+    def __init__(self, place: Path, workers: int = 2, environment: dict[str, str] | None = None) -> None:
+        self.place = place
+        self.port = free_port()
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self._environment = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
+        self.scheduler = self._start("dask_scheduler", "--port", str(self.port))
+        wait_for(self.port)
+        self.workers = [self.worker() for _ in range(workers)]
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        """One more worker of one thread, which nobody restarts."""
+        more = (
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--local-directory",
+            str(self.place),
+            "--death-timeout",
+            "60",
+        )
+        return self._start("dask_worker", self.address, *more)
+
+    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.{program}", *arguments]
+        with (self.place / f"{program}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*command, "--host", "127.0.0.1", "--no-dashboard"],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def close(self) -> None:
+        """Ends them all, at once."""
+        for process in [*self.workers, self.scheduler]:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> DaskCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
