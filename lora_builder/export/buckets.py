@@ -8,8 +8,8 @@ The rules are restated from the trainers' sources, read in November 2026:
 | `musubi` | musubi-tuner `dataset/bucket.py`, `BucketSelector`, `resize_image_to_bucket` |
 | `ai-toolkit` | `toolkit/buckets.py`, `get_bucket_for_image_size`; `dataloader_mixins.py`, `setup_buckets` |
 | `onetrainer` | mgds `pipelineModules/AspectBucketing.py`, `ScaleCropImage.py` |
-| `diffusion-pipe` | `utils/dataset.py`, `ARBucketDataset`; `models/base.py` (`ImageOps.fit`) |
-| `simpletuner` | `helpers/multiaspect/image.py`, `calculate_new_size_by_pixel_area` |
+| `diffusion-pipe` | `utils/dataset.py`, `ARBucketDataset` (0784ca8); `models/base.py`, `ImageOps.fit` (0467b63) |
+| `simpletuner` | `helpers/multiaspect/image.py`, `calculate_new_size_by_pixel_area` (3.1.6) |
 | `square` | diffusers' example scripts: shorter side to the resolution, centre crop |
 
 All crop the middle, given the settings that our layouts write (no random crops, no crop jitter).
@@ -38,8 +38,9 @@ ONETRAINER_STEP = 64
 
 ONETRAINER_ASPECTS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0)
 
-PIPE_MIN_AR, PIPE_MAX_AR, PIPE_BUCKETS, PIPE_STEP = 0.5, 2.0, 9, 32
-"""As our diffusion-pipe layout writes them, and the multiple that it rounds sides to."""
+PIPE_MIN_AR, PIPE_MAX_AR, PIPE_BUCKETS, PIPE_STEP, PIPE_DIGITS = 0.5, 2.0, 13, 16, 3
+"""As our diffusion-pipe layout writes them; the multiple that it rounds sides to (`pixels_round_to_multiple`;
+32 until 2025) and the digits it rounds shapes to."""
 
 SIMPLE_STEP = 64
 """Pixels; its default `aspect_bucket_alignment`."""
@@ -196,7 +197,10 @@ def onetrainer(width: int, height: int, resolution: int) -> Fate:
 def diffusion_pipe(width: int, height: int, resolution: int) -> Fate:
     """The nearest of evenly spaced shapes (in logarithms), at the resolution's area."""
     count = PIPE_BUCKETS - 1
-    aspects = [PIPE_MIN_AR * (PIPE_MAX_AR / PIPE_MIN_AR) ** (i / count) for i in range(PIPE_BUCKETS)]
+    aspects = [
+        round(PIPE_MIN_AR * (PIPE_MAX_AR / PIPE_MIN_AR) ** (i / count), PIPE_DIGITS)
+        for i in range(PIPE_BUCKETS)
+    ]
     aspect = min(aspects, key=lambda ar: abs(math.log(ar) - math.log(width / height)))
     wide = math.sqrt(resolution * resolution * aspect)
     tall = resolution * resolution / wide
@@ -206,13 +210,17 @@ def diffusion_pipe(width: int, height: int, resolution: int) -> Fate:
 
 def simpletuner(width: int, height: int, resolution: int) -> Fate:
     """`pixel_area` with `crop_aspect` preserve: the shape rounded to hundredths, sides to 64."""
-    aspect = round(width / height, 2)
+    shape, aspect = width / height, round(width / height, 2)
     edge = max(round(resolution / SIMPLE_STEP), 1) * SIMPLE_STEP
-    if aspect == 1.0:
-        return _filled(resolution, (edge, edge), width, height, round)
     wide = max(round(edge * math.sqrt(aspect) / SIMPLE_STEP), 1) * SIMPLE_STEP
     tall = max(round(edge / math.sqrt(aspect) / SIMPLE_STEP), 1) * SIMPLE_STEP
-    return _filled(resolution, (wide, tall), width, height, math.ceil)
+    # The shorter side is scaled to the bucket's; where the longer then falls short, both grow.
+    scaled = (wide, int(wide / shape)) if wide < tall else (int(tall * shape), tall)
+    if scaled[0] < wide:
+        scaled = wide, scaled[1] + int((wide - scaled[0]) / shape)
+    elif scaled[1] < tall:
+        scaled = scaled[0] + int((tall - scaled[1]) * shape), tall
+    return _centred(resolution, (wide, tall), scaled)
 
 
 def square(width: int, height: int, resolution: int) -> Fate:

@@ -34,6 +34,22 @@ def test_buckets_are_those_of_the_trainers(size: tuple[int, int]) -> None:
         assert RULES[name](*size, 1024).bucket == bucket, name
 
 
+# By SimpleTuner 3.1.6's own function (benchmarks/trainers.py: 3,481 of 3,481 sizes): bucket, scaled.
+SIMPLE = {
+    (1024, 1024): ((1024, 1024), (1024, 1024)),
+    (832, 1216): ((832, 1216), (832, 1216)),
+    (1365, 2048): ((832, 1280), (853, 1280)),
+    (2048, 1365): ((1280, 832), (1280, 853)),
+}
+
+
+@pytest.mark.parametrize("size", SIMPLE)
+def test_simpletuner_scales_before_it_cuts(size: tuple[int, int]) -> None:
+    """To the pixel as the trainer does, so the preview's cut is the real one."""
+    fate = RULES["simpletuner"](*size, 1024)
+    assert (fate.bucket, fate.scaled) == SIMPLE[size]
+
+
 @pytest.mark.parametrize("name", RULES)
 @given(width=SIDE, height=SIDE, resolution=st.sampled_from((512, 768, 1024)))
 def test_a_bucket_lies_inside_the_scaled_picture(name: str, width: int, height: int, resolution: int) -> None:

@@ -277,6 +277,11 @@ def test_diffusion_pipe_finds_what_it_needs(base: str, material: Material) -> No
     assert (
         train["dataset"] == "dataset.toml" and train["model"]["type"] and train["adapter"]["type"] == "lora"
     )
+    weights = {"sdxl": {"checkpoint_path"}} | dict.fromkeys(("flux", "qwen-image"), {"diffusers_path"})
+    files = {"diffusion_model", "vae", "text_encoders"}
+    assert weights.get(base, files) <= train["model"].keys(), "where its pipeline looks for the weights"
+    if base not in weights:
+        assert all(encoder.keys() == {"path", "type"} for encoder in train["model"]["text_encoders"])
 
 
 @pytest.mark.parametrize("base", LAYOUTS["simpletuner"].bases)

@@ -20,7 +20,12 @@ flux_shift = true
 """,
     "flux2": """\
 type = "flux2"
-diffusers_path = "FLUX.2-DEV"
+diffusion_model = "FLUX2_MODEL.safetensors"
+vae = "FLUX2_VAE.safetensors"
+text_encoders = [{path = "MISTRAL_3_SMALL.safetensors", type = "flux2"}]
+diffusion_model_dtype = "float8"
+timestep_sample_method = "logit_normal"
+shift = 3
 """,
     "qwen-image": """\
 type = "qwen_image"
@@ -30,14 +35,24 @@ timestep_sample_method = "logit_normal"
 """,
     "z-image": """\
 type = "z_image"
-diffusers_path = "Z-IMAGE"
+diffusion_model = "Z_IMAGE_MODEL.safetensors"
+vae = "FLUX_VAE.safetensors"
+text_encoders = [{path = "QWEN_3_4B.safetensors", type = "lumina2"}]
 """,
     "krea2": """\
 type = "krea2"
-diffusers_path = "KREA-2"
+diffusion_model = "KREA2_RAW.safetensors"
+vae = "QWEN_IMAGE_VAE.safetensors"
+text_encoders = [{path = "QWEN3VL_4B.safetensors", type = "krea2"}]
+diffusion_model_dtype = "float8"
+timestep_sample_method = "logit_normal"
 """,
 }
-"""The model section for each base; values in capitals are the user's paths."""
+"""The model section for each base; values in capitals are the user's paths.
+
+As in its docs/supported_models.md. The newer models load ComfyUI's files one by one (`diffusion_model`,
+`vae`, `text_encoders`, read in models/flux2.py at 343ee1b); the older ones a Diffusers folder.
+"""
 
 
 class DiffusionPipe:
