@@ -8,7 +8,7 @@ The rules are restated from the trainers' sources, read in November 2026:
 | `musubi` | musubi-tuner `dataset/bucket.py`, `BucketSelector`, `resize_image_to_bucket` |
 | `ai-toolkit` | `toolkit/buckets.py`, `get_bucket_for_image_size`; `dataloader_mixins.py`, `setup_buckets` |
 | `onetrainer` | mgds `pipelineModules/AspectBucketing.py`, `ScaleCropImage.py` |
-| `diffusion-pipe` | `utils/dataset.py`, `ARBucketDataset` (0784ca8); `models/base.py`, `ImageOps.fit` (0467b63) |
+| `diffusion-pipe` | `utils/dataset.py`, `ARBucketDataset` (0784ca8); `models/base.py` `fit` (0467b63) |
 | `simpletuner` | `helpers/multiaspect/image.py`, `calculate_new_size_by_pixel_area` (3.1.6) |
 | `square` | diffusers' example scripts: shorter side to the resolution, centre crop |
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from lora_builder.errors import BadArchive, BadInput
 from lora_builder.export.images import TrainingImage
 from lora_builder.export.layouts.onetrainer import MASK_SUFFIX
-from lora_builder.export.manifest import FORMAT, NAME, read_image
+from lora_builder.export.manifest import FORMAT, NAME, image_record, read_image
+from lora_builder.export.writer import ZIP_MOMENT
 
 PICTURES = (".png", ".jpg")
 
@@ -105,6 +106,10 @@ class _Package:
         found = (p for p in self.path.rglob("*") if p.is_file() or p.is_symlink())
         return [path.relative_to(self.path).as_posix() for path in found]
 
+    def members(self) -> list[zipfile.ZipInfo]:
+        """What a ZIP's directory says; nothing of a folder."""
+        return self._archive.infolist() if self._archive is not None else []
+
     def chunks(self, name: str) -> Iterator[bytes]:
         if self._archive is not None:
             with self._archive.open(name) as stream:
@@ -154,6 +159,26 @@ def read_project(folder: Path) -> list[TrainingImage]:
             )
         )  # fmt: skip
     return images
+
+
+def same_pictures(path: Path, images: Sequence[TrainingImage]) -> bool | None:
+    """Whether a package holds these very pictures and captions; None where it is no package of ours."""
+    try:
+        return bool(_manifest_of(path)["images"] == [image_record(image) for image in images])
+    except (BadInput, BadArchive):
+        return None
+
+
+def untouched_zip(path: Path) -> bool:
+    """Whether a ZIP is to the last member as we wrote it: names, sizes, the moment that ours all have."""
+    package = _Package(path)
+    try:
+        listed = {str(file["path"]): int(file["bytes"]) for file in package.manifest()["files"]}
+        members = package.members()
+    finally:
+        package.close()
+    found = {info.filename: info.file_size for info in members if info.filename != NAME}
+    return found == listed and all(info.date_time == ZIP_MOMENT for info in members)
 
 
 def project_settings(folder: Path) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from pathlib import Path
 from lora_builder.errors import BadSettings
 from lora_builder.export.classes import class_images
 from lora_builder.export.images import TrainingImage
-from lora_builder.export.layouts import Entry, Layout, Material, chosen
+from lora_builder.export.layouts import LAYOUTS, Entry, Layout, Material, chosen
 from lora_builder.export.layouts.interface import ClassImage, masks
 from lora_builder.export.manifest import Written, package_manifest
 from lora_builder.export.package import build_dataset, write_project_manifest
 from lora_builder.export.package import write_zip as write_zip_package
+from lora_builder.export.packages import same_pictures, untouched_zip
 from lora_builder.export.plan import ExportPlan, plan
 from lora_builder.export.writer import remove_folder, write_folder, write_zip
+from lora_builder.files import writing_to
 from lora_builder.records import Decision
 from lora_builder.settings import Settings
 from lora_builder.sums import Sums
@@ -54,8 +56,24 @@ def write_exports(
     write_zip_package(folder, images, settings, decisions, sums)
     if layouts:
         write_layouts(folder, images, decisions, settings, classes, sums)
+    clear_outdated(folder / EXPORTS, images, settings)
     write_project_manifest(folder, images, files, decisions, settings)
     sums.save()
+
+
+def clear_outdated(exports: Path, images: Sequence[TrainingImage], settings: Settings) -> None:
+    """Takes away exports of layouts no longer chosen that hold other pictures or captions than these.
+
+    Nobody should train on them by mistake. Those that still hold these very ones stay, for they were
+    asked for once, and so does every file that we did not write, or not so. Raises OutputUnwritable.
+    """
+    for name in LAYOUTS.keys() - set(settings.layouts):
+        target, package = exports / name, exports / f"{name}.zip"
+        if same_pictures(target, images) is False:
+            remove_folder(target)
+        if same_pictures(package, images) is False and untouched_zip(package):
+            with writing_to(exports):
+                package.unlink()
 
 
 def _write_masks(

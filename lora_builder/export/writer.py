@@ -36,6 +36,9 @@ _CANNOT = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, 
 COPY = 1 << 30
 """Bytes that the kernel is asked to copy at a time: more than any picture has."""
 
+ZIP_MOMENT = (1980, 1, 1, 0, 0, 0)
+"""The time of every member of a ZIP, so that the same members are the same bytes."""
+
 FEW_FILES = 32
 """Up to so many files are waited for one by one: on a busy disk that does not wait for others' data."""
 
@@ -78,9 +81,11 @@ def write_folder(target: Path, entries: Iterable[Entry], sums: Sums, finish: Fin
 
 def remove_folder(target: Path) -> None:
     """Takes a former export away; what is not ours in it is kept as `target.yours-1`."""
-    if (target / MANIFEST).is_file():
-        with writing_to(target.parent):
-            old = target.with_name(f".{target.name}.old")
+    old = target.with_name(f".{target.name}.old")
+    with writing_to(target.parent):
+        if old.exists():  # a kill came between the two steps below
+            _discard(old, target)
+        if (target / MANIFEST).is_file():
             target.replace(old)
             _discard(old, target)
 
@@ -192,7 +197,7 @@ class _Counted:
 
 def _member(name: str) -> zipfile.ZipInfo:
     """A ZIP member without traces of this machine or moment."""
-    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info = zipfile.ZipInfo(name, ZIP_MOMENT)
     info.compress_type = zipfile.ZIP_STORED
     info.create_system = 3
     info.external_attr = 0o644 << 16

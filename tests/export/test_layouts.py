@@ -277,7 +277,7 @@ def test_diffusion_pipe_finds_what_it_needs(base: str, material: Material) -> No
     assert (
         train["dataset"] == "dataset.toml" and train["model"]["type"] and train["adapter"]["type"] == "lora"
     )
-    weights = {"sdxl": {"checkpoint_path"}} | dict.fromkeys(("flux", "qwen-image"), {"diffusers_path"})
+    weights = {"sdxl": {"checkpoint_path"}} | {name: {"diffusers_path"} for name in ("flux", "qwen-image")}
     files = {"diffusion_model", "vae", "text_encoders"}
     assert weights.get(base, files) <= train["model"].keys(), "where its pipeline looks for the weights"
     if base not in weights:

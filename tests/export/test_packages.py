@@ -397,3 +397,26 @@ def test_a_picture_that_changes_under_the_export_stops_it(
     with pytest.raises(BadInput, match="changed while"):
         write_zip(tmp_path / "x.zip", [Entry("0001.png", path)], Sly(), lambda written: b"{}")
     assert not (tmp_path / "x.zip").exists()
+
+
+def test_an_export_no_longer_chosen_goes_once_it_is_out_of_date(
+    tmp_path: Path, material: Material, decisions: list[Decision], both: Settings
+) -> None:
+    """As long as it holds the set it stays; then only what we wrote goes, and a trained LoRA is kept."""
+    write_exports(tmp_path, material.images, decisions, both)
+    one = both.model_copy(update={"layouts": ("kohya",)})
+    write_exports(tmp_path, material.images, decisions, one)
+    exports = tmp_path / "exports"
+    assert {f"{name}.zip" for name in ALL} < {path.name for path in exports.iterdir()}
+    (exports / "ai-toolkit" / "output").mkdir()
+    (exports / "ai-toolkit" / "output" / "lora.safetensors").write_bytes(b"a night of training")
+    with zipfile.ZipFile(exports / "plain.zip", "a") as theirs:
+        theirs.writestr("notes.txt", "mine")
+    (exports / "simpletuner.zip").write_bytes(b"not a ZIP of ours")
+    changed = [replace(material.images[0], caption="another one"), *material.images[1:]]
+    write_exports(tmp_path, changed, decisions, one)
+    assert {path.name for path in exports.iterdir()} == {
+        "kohya", "kohya.zip", "ai-toolkit.yours-1", "plain.zip", "simpletuner.zip",
+    }  # fmt: skip
+    kept = [path for path in (exports / "ai-toolkit.yours-1").rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in kept] == [b"a night of training"]
