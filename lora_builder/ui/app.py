@@ -16,7 +16,7 @@ from lora_builder.files import sweep
 from lora_builder.passwords import Passwords
 from lora_builder.settings import Settings
 from lora_builder.store import Store
-from lora_builder.ui import door, fence, operations
+from lora_builder.ui import door, fence, operations, sessions
 from lora_builder.ui.accounts import Accounts, KnowAccounts, gradio_auth, login_key, oauth_ready
 from lora_builder.ui.api import Api
 from lora_builder.ui.desk import Desk
@@ -77,10 +77,11 @@ def launch(settings: Settings) -> None:
                 max_file_size=settings.max_upload_mb * 2**20,
                 theme=theme(),
                 css_paths=FOLDER / "style.css",
+                state_session_capacity=sessions.MOST,
                 app_kwargs={
                     "routes": door.routes(desk.signer, desk.read_picture, desk.file_of)
                     + operations.routes(settings, store),
-                    "middleware": _middleware(desk, passwords),
+                    "middleware": [*_middleware(desk, passwords), sessions.middleware(page)],
                 },
             )
             print(f"{tr('title', 'en')} is open at {address} (Ctrl-C stops it)", flush=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from lora_builder.models import calibration
 from lora_builder.records import Floats, Look, Override, Photo, Rejected, Verdict
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
+
+Answer = TypeVar("Answer")
 
 MOST = 4
 """Projects on benches at a time; one of 5,000 photos takes about 60 MB."""
@@ -41,11 +44,12 @@ class Bench:
     references: Sequence[Floats]
     others: Sequence[Floats]
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _said: dict[str, tuple[Settings, Mapping[str, Override], Any]] = field(default_factory=dict, repr=False)
 
     def judge(self, settings: Settings, overrides: Mapping[str, Override]) -> list[Verdict]:
         """A verdict a photo, in their order."""
-        # The evidence remembers what was found out, and a page may ask several things at once.
-        with self._turn:
+
+        def verdicts() -> list[Verdict]:
             return decide(
                 self.photos,
                 self.looks,
@@ -57,11 +61,31 @@ class Bench:
                 self.evidence,
             )
 
+        return self._once("verdicts", settings, overrides, verdicts)
+
     def people(self, settings: Settings, overrides: Mapping[str, Override]) -> tuple[Person, ...]:
         """The people who appear more than once, those in most photos first."""
-        return people_found(
-            self.looks, settings, calibration(settings), overrides, self.references, self.others
-        )
+
+        def people() -> tuple[Person, ...]:
+            return people_found(
+                self.looks, settings, calibration(settings), overrides, self.references, self.others
+            )
+
+        return self._once("people", settings, overrides, people)
+
+    def _once(
+        self, what: str, settings: Settings, overrides: Mapping[str, Override], find: Callable[[], Answer]
+    ) -> Answer:
+        """What `find` gives, or gave when the same was asked last: most steps look at what stands."""
+        # The evidence remembers what was found out, and a page may ask several things at once.
+        with self._turn:
+            if what in self._said:
+                of_settings, of_overrides, answer = self._said[what]
+                if of_overrides == overrides and (of_settings is settings or of_settings == settings):
+                    return cast(Answer, answer)
+            found = find()
+            self._said[what] = (settings, dict(overrides), found)
+            return found
 
     def subject_faces(self, settings: Settings, overrides: Mapping[str, Override]) -> set[FaceAt]:
         """The faces that are surely the subject's."""

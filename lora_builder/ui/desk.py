@@ -252,12 +252,12 @@ class Desk:
         return self.benches.get(self.store, project, self.settings_of(project), moment)
 
     def warm(self, project: Project) -> None:
-        """Lays the bench out in the background, so that it is there when it is asked for."""
+        """Lays the bench out and judges in the background, so that it is done when it is asked for."""
 
         def lay_out() -> None:
             # Who opens the step is told what is wrong; here it only was not made ahead.
             with contextlib.suppress(LoraBuilderError):
-                self.bench(project)
+                self.bench(project).judge(self.settings_of(project), self.store.overrides(project.id))
 
         threading.Thread(target=lay_out, name="lora-bench", daemon=True).start()
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lora_builder.advice import doubts
 from lora_builder.explain import printable
 from lora_builder.grouping import FaceAt
@@ -65,7 +67,7 @@ class People(Drawn):
             **({} if found else self._alone(view, bench, overrides)),
             "doubts": doubts([person.photos for person in found], view.language),
             "photos": len(bench.photos),
-            "bins": [sum(int(min(value, 0.9999) * BINS) == b for value in alike) for b in range(BINS)],
+            "bins": np.histogram(np.clip(alike, 0, 1), BINS, (0, 1))[0].tolist(),
             "alike": sorted(round(value, 3) for value in alike),
             "threshold": settings.subject_sim_th,
             "references": [printable(path.name) for path in settings.references],
