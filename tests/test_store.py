@@ -102,3 +102,13 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'")
     with pytest.raises(StoreUnavailable, match="newer version"):
         Store(url)
+
+
+def test_a_token_stands_for_its_owner_until_the_next_one(store: Store) -> None:
+    """Only the newest token of an owner works, and none once they are revoked; no token is kept as it is."""
+    first, second = store.tokens.make("ann"), store.tokens.make("ann")
+    other = store.tokens.make("bea")
+    assert [store.tokens.owner_of(token) for token in (first, second, other)] == [None, "ann", "bea"]
+    store.tokens.revoke("ann")
+    assert (store.tokens.owner_of(second), store.tokens.made("ann")) == (None, False)
+    assert store.tokens.made("bea")

@@ -21,6 +21,7 @@ from lora_builder.store.measurement_codec import decode, encode
 from lora_builder.store.notes import Notes
 from lora_builder.store.queue import JobQueue
 from lora_builder.store.templates import Templates
+from lora_builder.store.tokens import Tokens
 
 BATCH = 500
 """Keys a query: below every database's limit on parameters."""
@@ -72,6 +73,7 @@ class Store:
         self.notes = Notes(self._engine)
         self.queue = JobQueue(self._engine)
         self.history = History(self._engine)
+        self.tokens = Tokens(self._engine)
 
     def __enter__(self) -> Store:
         return self

@@ -156,12 +156,17 @@ class Api:
 
     def _seen(self, token: str, request: gr.Request) -> str:
         """The owner; their limits are their address's too, for a token costs nothing."""
-        owner = _owner(token)
+        owner = self._owner(token)
         self.desk.quotas.seen(owner, request.headers.get(ADDRESS.decode(), ""))
         return owner
 
+    def _owner(self, token: Any) -> str:
+        """Whom the token stands for: whoever made it in the app, else whoever made it up."""
+        known = _checked(token)
+        return self.desk.store.tokens.owner_of(known) or known
+
     def _mine(self, token: str, project: str) -> Project:
-        mine = self.desk.mine(project, _owner(token))
+        mine = self.desk.mine(project, self._owner(token))
         if mine is None:
             raise LoraBuilderError("There is no such project.", "Check the project and the token.")
         return mine
@@ -191,7 +196,7 @@ def _state(snapshot: Snapshot | None) -> dict[str, Any]:
     }
 
 
-def _owner(token: Any) -> str:
+def _checked(token: Any) -> str:
     if not isinstance(token, str) or not TOKEN.fullmatch(token):
         raise LoraBuilderError(
             "That is no token.",

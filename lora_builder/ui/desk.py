@@ -131,6 +131,7 @@ class Desk:
         """
         try:
             count = self.store.hand_over(visitor, account)
+            self.store.tokens.revoke(visitor)
         except LoraBuilderError as error:
             log.warning("Projects could not be given to an account: %s", error)
         else:

@@ -36,14 +36,16 @@ class Sidebar:
         """The component that a project's life changes."""
         return [self.list]
 
-    def show(self, view: View) -> Updates:
-        """The visitor's projects, newest first."""
+    def show(self, view: View, token: str = "") -> Updates:
+        """The visitor's projects, newest first; `token`: one that was just made, shown this once."""
         hours = view.desk.settings.retention_hours
         return {
             self.list: {
                 **place(view),
                 "projects": [self._row(view, project) for project in view.desk.all_mine(view.owner)],
                 "account": self._account(view),
+                "token": token,
+                "tokened": view.desk.store.tokens.made(view.owner),
                 "log": may_read_log(view.desk),
                 "retention": tr("side_retention", view.language, hours=hours) if hours else "",
                 "words": words_for("side_", view.language),
@@ -55,7 +57,10 @@ class Sidebar:
         shell.on(self.list.act, self.act, [], shell.everything(), needs_project=False, detail=True)
 
     def act(self, view: View, data: dict[str, Any]) -> Updates:
-        """Opens, makes, renames, copies, hurries or deletes a project; `forget`: all of them."""
+        """Opens, makes, renames, copies, hurries or deletes a project; `forget`: all of them.
+
+        `token`, `revoke`: lets the visitor's own programs in by a new token, or none any more.
+        """
         desk, what = view.desk, data.get("what")
         project = desk.mine(data.get("project"), view.owner)
         here, step = view.project, view.step
@@ -65,7 +70,12 @@ class Sidebar:
             for owned in desk.all_mine(view.owner):
                 desk.delete(owned)
             desk.keys.forget(view.owner)
+            desk.store.tokens.revoke(view.owner)
             here, step = None, STEPS[0]
+        elif what == "token":
+            return self.show(view, desk.store.tokens.make(view.owner))
+        elif what == "revoke":
+            desk.store.tokens.revoke(view.owner)
         elif project is not None:
             here, step = self._act_on(view, project, str(what), str(data.get("name", "")))
         return self.shell.at(View(desk, view.owner, here, view.language, step))

@@ -14,6 +14,8 @@ from PIL import Image
 
 from lora_builder.ui.door import new_token
 
+from .conftest import Visitor
+
 pytestmark = pytest.mark.browser
 
 
@@ -49,6 +51,29 @@ def test_a_program_goes_the_whole_way(address: str, tmp_path: Path, portrait: Im
     with pytest.raises(AppError, match="no token"):
         client.predict("short", project, api_name="/status")
     client.predict(token, project, api_name="/delete")
+    with pytest.raises(AppError, match="no such project"):
+        client.predict(token, project, api_name="/status")
+    client.close()
+
+
+def test_a_visitors_own_program_sees_their_projects(visitor: Visitor, photos: list[Path]) -> None:
+    """A token made in the app lets a program at the visitor's projects, until it is revoked."""
+    page = visitor.page
+    visitor.upload(photos[0])
+    visitor.finish()
+    project = page.url.split("project=")[1].split("&")[0]
+    page.click("#ldb-access")
+    page.click("#ldb-make-token")
+    token = page.locator("#ldb-token").input_value()
+    cookie = next(c["value"] for c in visitor.context.cookies() if c["name"] == "ldb_visitor")
+    assert token != cookie
+    client = Client(visitor.address, verbose=False)
+    assert client.predict(token, project, api_name="/status")["state"] == "done"
+    page.reload()
+    page.click("#ldb-access")
+    assert token not in page.content()
+    page.click("#ldb-revoke-token")
+    page.locator("#ldb-revoke-token").wait_for(state="detached")
     with pytest.raises(AppError, match="no such project"):
         client.predict(token, project, api_name="/status")
     client.close()

@@ -105,7 +105,7 @@ def test_nothing_secret_lies_in_the_browser(visitor: Visitor, photos: list[Path]
 
 
 PROPER = frozenset(
-    """LoRA Dataset Builder English JPEG JPG jpg PNG png RAW ZIP MB GB kB HEIC CSV csv txt RE sRGB Hub kohya
+    """LoRA API Dataset Builder English JPEG jpg PNG png RAW ZIP MB GB kB HEIC CSV csv txt RE sRGB Hub kohya
     sd scripts ostris ai toolkit OneTrainer musubi tuner diffusion pipe SimpleTuner Hugging Face imagefolder
     diffusers WebDataset shards Plain pairs SDXL FLUX Qwen Image Turbo Krea dev of woman man person ohwx
     Enter Shift Esc Ctrl Alt Delete Home End Page Up Down""".split()

@@ -53,6 +53,21 @@ const row = (project) => {
   return line;
 };
 
+// A token for the visitor's own programs; it is shown once, and only its fingerprint is kept.
+const access = () => {
+  const { token, tokened } = props.value;
+  const fold = h('details', { class: 'access', open: Boolean(token) }, h('summary', { id: 'ldb-access' }, say('side_access')),
+    h('p', { class: 'note' }, say(token ? 'side_access_once' : tokened ? 'side_access_made' : 'side_access_info')));
+  if (token) {
+    fold.append(h('input', { type: 'text', id: 'ldb-token', readonly: true, value: token, 'aria-label': say('side_access'), onfocus: (event) => event.target.select() }));
+    queueMicrotask(() => document.getElementById('ldb-token')?.focus());
+  } else {
+    fold.append(h('button', { type: 'button', id: 'ldb-make-token', onclick: () => act('token', null) }, say(tokened ? 'side_access_anew' : 'side_access_make')),
+      tokened ? h('button', { type: 'button', id: 'ldb-revoke-token', onclick: () => act('revoke', null) }, say('side_access_revoke')) : '');
+  }
+  return fold;
+};
+
 const fill = () => {
   const all = props.value.projects;
   const found = all.filter((project) => (state === 'all' || project.state === state)
@@ -94,6 +109,7 @@ const draw = () => {
     h('button', { type: 'button', onclick: () => { forget.hidden = true; } }, say('side_no')));
   host.querySelector('.foot').append(forget);
   host.querySelector('.foot').prepend(account());
+  host.querySelector('.foot').append(access());
   if (props.value.log) host.querySelector('.foot').append(h('a', { href: 'log', target: '_blank', id: 'ldb-log' }, say('side_log')));
   if (props.value.retention) host.querySelector('.foot').append(h('p', { class: 'note' }, props.value.retention));
   fill();

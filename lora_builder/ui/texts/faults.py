@@ -152,6 +152,58 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("The reference photo {name} cannot be read: {reason}", "参考照片 {name} 无法读取：{reason}"),
     ("The reference photo {name} shows no face.", "参考照片 {name} 中没有脸。"),
     ("Choose one that does.", "请选择有脸的照片。"),
+    ("The project is gone.", "项目已不存在。"),
+    # Several machines
+    ("REDIS_URL is no address of a broker.", "REDIS_URL 不是消息代理的地址。"),
+    ("It begins with {schemes}.", "应以 {schemes} 开头。"),
+    ("REDIS_URL is set, and Kombu is not installed.", "设置了 REDIS_URL，但未安装 Kombu。"),
+    ("pip install 'lora-dataset-builder[queue]'", "请运行 pip install 'lora-dataset-builder[queue]'"),
+    ("CLUSTER is set, but Dask is not installed.", "设置了 CLUSTER，但未安装 Dask。"),
+    ("pip install 'lora-dataset-builder[cluster]'", "请运行 pip install 'lora-dataset-builder[cluster]'"),
+    ("CLUSTER {address} is no address of Dask's.", "CLUSTER {address} 不是 Dask 的地址。"),
+    ("As in tcp://127.0.0.1:8786.", "例如 tcp://127.0.0.1:8786。"),
+    (
+        "{address} is not encrypted, and whoever reaches it can run programs on its workers.",
+        "{address} 未加密，任何能连上它的人都能在其工作机上运行程序。",
+    ),
+    (
+        "Use tls:// (see docs/scale.md), or CLUSTER_UNENCRYPTED=true on a network that is yours alone.",
+        "请使用 tls://（见 docs/scale.md），或在完全属于您的网络中设置 CLUSTER_UNENCRYPTED=true。",
+    ),
+    ("No Dask scheduler answers at {address}: {reason}.", "{address} 没有 Dask 调度器应答：{reason}。"),
+    (
+        "Start one (`dask scheduler`), and check CLUSTER and Dask's TLS settings.",
+        "请启动调度器（`dask scheduler`），并检查 CLUSTER 和 Dask 的 TLS 设置。",
+    ),
+    ("The Dask scheduler at {address} is not there any more.", "{address} 的 Dask 调度器已不在。"),
+    (
+        "Start it again, and run again: what was done is kept.",
+        "请重新启动它，然后重新运行：已完成的部分会保留。",
+    ),
+    ("The cluster at {address} takes work and never begins it.", "{address} 的集群接受任务却从不开始。"),
+    (
+        "See the logs of its scheduler and workers, and run again: what was done is kept.",
+        "请查看其调度器和工作机的日志，然后重新运行：已完成的部分会保留。",
+    ),
+    ("A worker of the cluster cannot begin: {reason}.", "集群的一台工作机无法启动：{reason}。"),
+    (
+        "Install the same version of lora-dataset-builder[cluster] on its scheduler and workers.",
+        "请在调度器和工作机上安装相同版本的 lora-dataset-builder[cluster]。",
+    ),
+    ("The cluster cannot read what it is sent.", "集群无法读取发给它的内容。"),
+    ("The cluster at {address} has no workers.", "{address} 的集群没有工作机。"),
+    (
+        "Start some (`dask worker {address}`), and run again: what was done is kept.",
+        "请启动一些（`dask worker {address}`），然后重新运行：已完成的部分会保留。",
+    ),
+    (
+        "The worker on {host} has other versions than this machine: {versions}.",
+        "{host} 上的工作机与本机版本不同：{versions}。",
+    ),
+    (
+        "Install the same on all: results would not be the same.",
+        "请在所有机器上安装相同版本：否则结果会不一致。",
+    ),
     # Models
     ("There is no body model {name}.", "没有身体模型 {name}。"),
     ("There is no face model {name}.", "没有人脸模型 {name}。"),

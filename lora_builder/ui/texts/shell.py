@@ -79,6 +79,22 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Delete all your projects, photos and datasets in this app?",
         "删除您在本应用中的全部项目、照片和数据集？",
     ),
+    "side_access": ("API access", "API 访问"),
+    "side_access_info": (
+        "A token lets your own programs work on these projects.",
+        "令牌可让您自己的程序操作这些项目。",
+    ),
+    "side_access_made": (
+        "One token is in use. A new one takes its place.",
+        "已有一个令牌在用。新令牌会取代它。",
+    ),
+    "side_access_once": (
+        "Copy it now: it is shown this once. Whoever has it can do what you can.",
+        "请立即复制：只显示这一次。持有它的人能做您能做的一切。",
+    ),
+    "side_access_make": ("Make a token", "生成令牌"),
+    "side_access_anew": ("Make a new one", "生成新令牌"),
+    "side_access_revoke": ("Revoke it", "吊销"),
     "side_retention": (
         "Projects are deleted {hours} hours after you last used them.",
         "项目会在最后一次使用 {hours} 小时后自动删除。",
