@@ -7,6 +7,8 @@ carried over. A test reads every `raise` of the core and fails where a sentence 
 
 from __future__ import annotations
 
+from lora_builder.ui.texts.faults_outside import OUTSIDE
+
 FAULTS: tuple[tuple[str, str], ...] = (
     # Photos
     ("The file is empty.", "文件是空的。"),
@@ -153,57 +155,6 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("The reference photo {name} shows no face.", "参考照片 {name} 中没有脸。"),
     ("Choose one that does.", "请选择有脸的照片。"),
     ("The project is gone.", "项目已不存在。"),
-    # Several machines
-    ("REDIS_URL is no address of a broker.", "REDIS_URL 不是消息代理的地址。"),
-    ("It begins with {schemes}.", "应以 {schemes} 开头。"),
-    ("REDIS_URL is set, and Kombu is not installed.", "设置了 REDIS_URL，但未安装 Kombu。"),
-    ("pip install 'lora-dataset-builder[queue]'", "请运行 pip install 'lora-dataset-builder[queue]'"),
-    ("CLUSTER is set, but Dask is not installed.", "设置了 CLUSTER，但未安装 Dask。"),
-    ("pip install 'lora-dataset-builder[cluster]'", "请运行 pip install 'lora-dataset-builder[cluster]'"),
-    ("CLUSTER {address} is no address of Dask's.", "CLUSTER {address} 不是 Dask 的地址。"),
-    ("As in tcp://127.0.0.1:8786.", "例如 tcp://127.0.0.1:8786。"),
-    (
-        "{address} is not encrypted, and whoever reaches it can run programs on its workers.",
-        "{address} 未加密，任何能连上它的人都能在其工作机上运行程序。",
-    ),
-    (
-        "Use tls:// (see docs/scale.md), or CLUSTER_UNENCRYPTED=true on a network that is yours alone.",
-        "请使用 tls://（见 docs/scale.md），或在完全属于您的网络中设置 CLUSTER_UNENCRYPTED=true。",
-    ),
-    ("No Dask scheduler answers at {address}: {reason}.", "{address} 没有 Dask 调度器应答：{reason}。"),
-    (
-        "Start one (`dask scheduler`), and check CLUSTER and Dask's TLS settings.",
-        "请启动调度器（`dask scheduler`），并检查 CLUSTER 和 Dask 的 TLS 设置。",
-    ),
-    ("The Dask scheduler at {address} is not there any more.", "{address} 的 Dask 调度器已不在。"),
-    (
-        "Start it again, and run again: what was done is kept.",
-        "请重新启动它，然后重新运行：已完成的部分会保留。",
-    ),
-    ("The cluster at {address} takes work and never begins it.", "{address} 的集群接受任务却从不开始。"),
-    (
-        "See the logs of its scheduler and workers, and run again: what was done is kept.",
-        "请查看其调度器和工作机的日志，然后重新运行：已完成的部分会保留。",
-    ),
-    ("A worker of the cluster cannot begin: {reason}.", "集群的一台工作机无法启动：{reason}。"),
-    (
-        "Install the same version of lora-dataset-builder[cluster] on its scheduler and workers.",
-        "请在调度器和工作机上安装相同版本的 lora-dataset-builder[cluster]。",
-    ),
-    ("The cluster cannot read what it is sent.", "集群无法读取发给它的内容。"),
-    ("The cluster at {address} has no workers.", "{address} 的集群没有工作机。"),
-    (
-        "Start some (`dask worker {address}`), and run again: what was done is kept.",
-        "请启动一些（`dask worker {address}`），然后重新运行：已完成的部分会保留。",
-    ),
-    (
-        "The worker on {host} has other versions than this machine: {versions}.",
-        "{host} 上的工作机与本机版本不同：{versions}。",
-    ),
-    (
-        "Install the same on all: results would not be the same.",
-        "请在所有机器上安装相同版本：否则结果会不一致。",
-    ),
     # Models
     ("There is no body model {name}.", "没有身体模型 {name}。"),
     ("There is no face model {name}.", "没有人脸模型 {name}。"),
@@ -290,77 +241,6 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("The caption of picture {name} is empty.", "图片 {name} 的描述是空的。"),
     ("Write one, or clear it.", "请撰写，或清除它。"),
     ("The time limit of {minutes} minutes was over.", "已超过 {minutes} 分钟的时限。"),
-    # Vision models
-    ("{address} is no address of an endpoint.", "{address} 不是端点地址。"),
-    ("It looks like https://HOST/v1.", "应形如 https://HOST/v1。"),
-    ("The address of {host} holds more than host and path.", "{host} 的地址不止包含主机和路径。"),
-    (
-        "Keys belong into the environment or the key field, never into an address.",
-        "密钥应放在环境变量或密钥框中，绝不能写在地址里。",
-    ),
-    ("{name} is no endpoint.", "{name} 不是端点。"),
-    ("There is no endpoint {name}.", "没有端点 {name}。"),
-    ("Use NAME=URL, or {names}.", "请使用 NAME=URL，或 {names}。"),
-    ("No model is named for {host}.", "没有为 {host} 指定模型。"),
-    (
-        "Set TAG_MODEL; `endpoints --test` lists its models.",
-        "请设置 TAG_MODEL；`endpoints --test` 会列出它的模型。",
-    ),
-    ("model_limits: {entry} is no limit of {name}.", "model_limits：{entry} 不是 {name} 的限制。"),
-    ("As in: rpm=30 rpd=500 parallel=4 in=0.2.", "例如：rpm=30 rpd=500 parallel=4 in=0.2。"),
-    ("No model is named.", "没有指定模型。"),
-    ("Read the list of models, or type a name.", "请读取模型列表，或输入名称。"),
-    ("{name} is no name of a model.", "{name} 不是模型名称。"),
-    ("Copy it from the server's list.", "请从服务器的列表中复制。"),
-    (
-        "Nobody has agreed yet that pictures go to {host}.",
-        "尚无人同意把图片发往 {host}。",
-    ),
-    ("Agree in Caption, then run again.", "请在“描述”中同意，然后重新运行。"),
-    (
-        "The key for {host} is gone: it was kept in memory only.",
-        "{host} 的密钥已不在：它只保存在内存中。",
-    ),
-    ("Type it again in Caption.", "请在“描述”中重新输入。"),
-    (
-        "Pictures would go to {hosts}, and you have not agreed to that yet.",
-        "图片将被发往 {hosts}，而您尚未同意。",
-    ),
-    ("That is no key.", "这不是密钥。"),
-    ("Copy it again from where you got it.", "请从原处重新复制。"),
-    ("{host} says: {said} ({status})", "{host} 的答复：{said}（{status}）"),
-    ("{host} sends us on to {to}; nothing was sent there.", "{host} 要转到 {to}；没有向那里发送任何内容。"),
-    ("No answer within {seconds} s.", "{seconds} 秒内没有答复。"),
-    ("No connection to {host}: {reason}", "无法连接 {host}：{reason}"),
-    ("The key holds characters that no key has.", "密钥含有不可能出现的字符。"),
-    ("The server's list of models cannot be read.", "无法读取服务器的模型列表。"),
-    ("The answer does not follow the protocol.", "答复不符合协议。"),
-    ("The answer is no JSON.", "答复不是 JSON。"),
-    ("The answer is larger than {size} MiB.", "答复超过 {size} MiB。"),
-    ("The answer is compressed although we asked for plain bytes.", "答复被压缩，尽管我们要求不压缩。"),
-    ("{host} is busy with our own requests.", "{host} 正忙于处理我们自己的请求。"),
-    ("{name} failed too often in a row; it rests for a while.", "{name} 连续失败次数过多，暂停一会儿。"),
-    ("{name}: the server wanted no more requests.", "{name}：服务器不再接受请求。"),
-    # Prompt templates
-    (
-        "The template {name} uses {variable}, which is no variable.",
-        "模板 {name} 使用了 {variable}，这不是变量。",
-    ),
-    ("Variables: {names}.", "变量：{names}。"),
-    ("The template {name} asks nothing.", "模板 {name} 没有提问。"),
-    ("Write the user text.", "请填写 user 文本。"),
-    ("The template {name} is too long.", "模板 {name} 太长。"),
-    ("At most {count} characters.", "最多 {count} 个字符。"),
-    (
-        "A template's name is 1 to 100 letters, digits, spaces, dots and hyphens.",
-        "模板名称应为 1 到 100 个字母、数字、空格、点或连字符。",
-    ),
-    ("Choose another.", "请另选一个。"),
-    ("There is no prompt template {name}.", "没有提示词模板 {name}。"),
-    ("There are: {names}.", "现有：{names}。"),
-    ("This is not a prompt template.", "这不是提示词模板。"),
-    ("It has name, system, user and structured.", "它应有 name、system、user 和 structured。"),
-    ("It should be the JSON file we export.", "应为我们导出的 JSON 文件。"),
     # Export
     ("There are no class pictures in {place}.", "{place} 中没有类别图片。"),
     ("Choose a folder with some.", "请选择含有图片的文件夹。"),
@@ -399,25 +279,6 @@ FAULTS: tuple[tuple[str, str], ...] = (
     ("A password has at least {count} characters.", "密码至少需要 {count} 个字符。"),
     ("Take a longer one.", "请换一个更长的。"),
     ("{path} changed while it was copied.", "{path} 在复制过程中发生了变化。"),
-    # The Hub
-    ("This dataset is being pushed already.", "此数据集正在推送。"),
-    ("Too many datasets are being pushed.", "正在推送的数据集过多。"),
-    ("Try again in some minutes.", "请过几分钟再试。"),
-    ("There is no token for the Hub.", "没有 Hub 的令牌。"),
-    ("Set HF_TOKEN to one that may write.", "请将 HF_TOKEN 设为有写权限的令牌。"),
-    ("{name} is not OWNER/NAME.", "{name} 不是 OWNER/NAME 形式。"),
-    ("As in anna/portraits.", "例如 anna/portraits。"),
-    ("A public push needs the consent of whoever is shown.", "公开上传需要照片中人物的同意。"),
-    ("State who agreed and how: --consent TEXT.", "请说明谁以何种方式同意：--consent TEXT。"),
-    ("A public push needs a licence.", "公开上传需要许可证。"),
-    ("As the Hub names it: --licence cc-by-4.0.", "按 Hub 的名称填写：--licence cc-by-4.0。"),
-    ("{name} is public, and this push is not.", "{name} 是公开的，而这次上传不是。"),
-    (
-        "Choose another name, make it private on the Hub, or push with --public.",
-        "请换一个名称、在 Hub 上设为私有，或使用 --public 上传。",
-    ),
-    ("The line to the Hub was cut ({kind}).", "与 Hub 的连接中断了（{kind}）。"),
-    ("Push again to go on: what arrived is kept.", "再次上传即可继续：已到达的部分会保留。"),
-    ("Check OWNER/NAME.", "请检查 OWNER/NAME。"),
+    *OUTSIDE,
 )
 """English and Chinese; each `{name}` stands for the same words in both."""
