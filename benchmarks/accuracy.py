@@ -21,6 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.pairs import by_hash, dropped_for, pair_truth, score
 from benchmarks.scenarios import VARIANTS, Truth, bootstrap, load_truth, overlap, strangers, variants, wilson
 from lora_builder.decide import decide
 from lora_builder.models import calibration
@@ -47,6 +48,11 @@ def judged(truth: Truth, paths: Sequence[str], settings: Settings, **more: objec
         verdict.photo.source.name: verdict
         for verdict in decide(photos, truth.looks, settings, calibration(settings), **more)  # type: ignore[arg-type]
     }
+
+
+def everything(settings: Settings) -> Settings:
+    """Judged by repetition alone, whoever is in the photos."""
+    return settings.model_copy(update={"about": "anything", "several_people": "keep"})
 
 
 def people(truth: Truth, fewest: int) -> list[str]:
@@ -138,7 +144,7 @@ def _embedding(truth: Truth, path: str):  # type: ignore[no-untyped-def]
 
 def redundancy_table(truth: Truth, settings: Settings) -> None:
     """Groups as the ground truth has them, and each pair that can be told."""
-    settings = settings.model_copy(update={"about": "anything", "several_people": "keep"})
+    settings = everything(settings)
     verdicts = judged(truth, list(truth.photos), settings)
     ended: defaultdict[str, list[bool]] = defaultdict(list)
     print("\n| wrong group | expected | kept |\n|---|---|---|")
@@ -167,12 +173,27 @@ def redundancy_table(truth: Truth, settings: Settings) -> None:
         print("  ", *row)
 
 
+def pair_table(truth: Truth, settings: Settings) -> None:
+    """Pairs that are one picture or moment, by kind, beside a baseline of thirty lines."""
+    pairs = pair_truth(truth)
+    ours = dropped_for(judged(truth, pairs.paths, everything(settings)).values())
+    hashed = by_hash(truth, pairs.paths)
+    print("\n| repetition | groups | pairs | by | precision | recall | F1 | F1, each group once |")
+    print("|---|---|---|---|---|---|---|---|")
+    for kind in (*pairs.kinds, None):
+        for title, found in (("ours", ours), ("pHash <= 6", hashed)):
+            result = score(pairs, found, kind)
+            size = f"{kind or '**all**'} | {len(result.there)} | {result.there.total()} | {title}"
+            print(f"| {size} | {result.precision} | {result.recall} | {result.f1} | {result.even_f1} |")
+    print("\nWrong pairs:", *score(pairs, ours).wrong or ["none"])
+
+
 def variant_table(truth: Truth, settings: Settings) -> None:
     """Copies made of known originals: pairs found, false pairs, and which of the copies stays."""
     rng = random.Random(7)
     mine = [path for name in truth.names for path in truth.of(name)]
     paths = rng.sample(mine, min(40, len(mine)))
-    settings = settings.model_copy(update={"about": "anything", "several_people": "keep"})
+    settings = everything(settings)
     found: Counter[str] = Counter()
     kept_original: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
@@ -262,6 +283,7 @@ def _farthest(vectors, target: int) -> list[int]:  # type: ignore[no-untyped-def
 TABLES = {
     "subject": subject_table,
     "redundancy": redundancy_table,
+    "pairs": pair_table,
     "copies": variant_table,
     "coverage": coverage_table,
     "impostors": impostor_table,
