@@ -209,7 +209,7 @@ class Desk:
     def may_run(self, project: Project, step: str | None, *, ordered: bool = False) -> None:
         """Raises LoraBuilderError where the run would send pictures and the visitor has not agreed."""
         own = outward.read(self.store, project)
-        focus = step == "crop" and own is None and self.settings.focus_model
+        focus = step == "crop" and (own.looks if own else bool(self.settings.focus_model))
         if step not in outward.SENDING and not focus:
             return
         settings = self.settings_of(project)

@@ -37,7 +37,8 @@ def jobs_of(
 
     def at_home(project: Project, stages: Sequence[Stage]) -> bool:
         """A visitor's key is in this process's memory alone, and `localhost` means this machine."""
-        return bool({Stage.CAPTION, Stage.PACK} & set(stages)) and outward.read(store, project) is not None
+        chosen = outward.read(store, project)
+        return chosen is not None and outward.sends(chosen, stages)
 
     bell = BrokerBell(settings.redis_url) if settings.redis_url else None
     return Jobs(
@@ -120,9 +121,10 @@ def stamped_run(
             yield from pipeline.run(store, project, settings, stages=first, cancelled=cancelled)
         _keep_whole(store, project, settings)
     now = current_stamps(store, project, settings)
-    if Stage.CAPTION in stages or Stage.PACK in stages:
+    chosen = outward.read(store, project)
+    if outward.sends(chosen, stages):
         settings = sending(project, settings)
-    elif outward.read(store, project) is not None:
+    elif chosen is not None:
         # Whoever agreed to their own endpoint did not agree to the machine's.
         settings = settings.model_copy(update={"focus_model": ""})
     seen: list[Stage] = []
@@ -155,9 +157,10 @@ def current_stamps(store: Store, project: Project, settings: Settings) -> dict[s
     captions = store.captions.all(project.id)
     written |= {item: entry.text for item, entry in captions.items() if entry.author == USER}
     chosen = outward.read(store, project)
+    writing, looking = chosen.recipe if chosen else (None, None)
     more = {
-        "caption": [chosen.url, chosen.models, chosen.fallback] if chosen else None,
-        "crop": repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id))),
+        "caption": writing,
+        "crop": [looking, repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id)))],
         "export": sorted(written.items()),
     }
     return fingerprints(photos, settings, overrides, more)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from lora_builder.caption.asking import templates_of
 from lora_builder.caption.endpoints import endpoints_of, models_of
 from lora_builder.caption.probe import probe
 from lora_builder.errors import BadInput, BadSettings
@@ -20,9 +21,11 @@ from lora_builder.store import Project, Store
 from lora_builder.ui import outward
 from lora_builder.ui.desk import AGREED, Desk
 from lora_builder.ui.door import new_token
+from lora_builder.ui.editors import model_list, templates
 from lora_builder.ui.outward import Outside
 from lora_builder.ui.runs import jobs_of, stamped_run
 from lora_builder.ui.steps import View
+from lora_builder.ui.steps.endpoints import TESTS_AN_HOUR, Endpoints
 from tests.caption.conftest import Unruly, _server, server  # noqa: F401
 
 from .made_project import made_project
@@ -60,7 +63,7 @@ def in_force(view: View, settings: Settings | None = None) -> Settings:
 
 
 def choose(view: View, url: str, agreed: bool = True, keyed: bool = False) -> Outside:
-    chosen = replace(outward.checked(url, ["alpha"], "", view.settings), keyed=keyed)
+    chosen = outward.added(None, outward.checked(url, ["alpha"], view.settings), keyed)
     outward.write(view.desk.store, view.theirs, chosen)
     outward.agree(view.desk.store, view.theirs, chosen, agreed)
     return chosen
@@ -123,7 +126,8 @@ def test_nothing_starts_before_the_visitor_agreed_to_the_host(shared: View, step
     before = shared.desk.jobs.latest(shared.theirs.id)
     with pytest.raises(BadSettings, match="agreed"):
         shared.desk.run(shared.theirs, step)
-    elsewhere = replace(chosen, url="https://evil.example/v1", agreed=chosen.host)
+    more = outward.checked("https://evil.example/v1", ["beta"], shared.settings)
+    elsewhere = outward.added(replace(chosen, agreed=chosen.hosts), more, keyed=False)
     outward.write(shared.desk.store, shared.theirs, elsewhere)
     with pytest.raises(BadSettings, match=r"evil\.example"):
         shared.desk.run(shared.theirs, step)
@@ -177,3 +181,87 @@ def test_the_key_is_in_no_file(shared: View) -> None:
     assert files and all(KEY.encode() not in path.read_bytes() for path in files)
     assert KEY not in repr(shared.desk) and KEY not in repr(in_force(shared))
     assert KEY not in json.dumps(in_force(shared).model_dump(mode="json"), default=str)
+
+
+def test_several_endpoints_make_one_list_by_priority(shared: View) -> None:
+    """Each model keeps its address, key, limits and prices; order and uses are the visitor's."""
+    other = "https://openrouter.ai/api/v1"
+    shared.desk.keys.keep(shared.owner, PUBLIC, SecretStr(KEY))
+    choose(shared, PUBLIC, keyed=True)
+    store, project = shared.desk.store, shared.theirs
+    more = outward.checked(other, ["beta"], shared.settings)
+    both = outward.added(outward.read(store, project), more, keyed=False)
+    outward.write(store, project, both)
+    with pytest.raises(BadSettings, match=r"openrouter\.ai"):
+        in_force(shared)
+    first, second = model_list.listed(shared)
+    limits = {"per_minute": 30, "per_day": 500, "parallel": 2, "price_in": 0.2, "price_out": 0.6}
+    model_list.arranged(shared, {"models": [second | limits | {"focus": True}, first]})
+    outward.agree(store, project, outward.read(store, project) or both, yes=True)
+    settings = in_force(shared)
+    models = models_of(settings, settings.tag_model)
+    assert [(model.name, model.endpoint.url) for model in models] == [("beta", other), ("alpha", PUBLIC)]
+    assert [model.endpoint.key.get_secret_value() for model in models] == ["", KEY]
+    assert {name: getattr(models[0], name) for name in limits} == limits
+    assert [model.name for model in models_of(settings, settings.focus_model)] == ["beta"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"url": "http://127.0.0.1:1/v1"}, {"model": "other"}, {"per_minute": 0}, {"price_in": -1},
+     {"parallel": 1.5}, {"per_day": "9"}, {"captions": False}],
+)  # fmt: skip
+def test_the_list_takes_nothing_but_order_limits_and_uses(shared: View, change: dict[str, Any]) -> None:
+    """No address comes in past the check, and no limit that is none."""
+    choose(shared, PUBLIC)
+    before = outward.read(shared.desk.store, shared.theirs)
+    [only] = model_list.listed(shared)
+    with pytest.raises(BadSettings):
+        model_list.arranged(shared, {"models": [only | change]})
+    assert outward.read(shared.desk.store, shared.theirs) == before
+    model_list.arranged(shared, {"models": []})
+    assert outward.read(shared.desk.store, shared.theirs) is None
+
+
+def test_a_model_for_the_focus_waits_for_the_yes_in_crop_too(shared: View) -> None:
+    """The whole photos go out there; without such a model a crop sends nothing and asks nobody."""
+    choose(shared, PUBLIC, agreed=False)
+    shared.desk.may_run(shared.theirs, "crop")
+    [only] = model_list.listed(shared)
+    model_list.arranged(shared, {"models": [only | {"focus": True}]})
+    with pytest.raises(BadSettings, match="agreed"):
+        shared.desk.may_run(shared.theirs, "crop")
+
+
+def test_a_note_of_one_address_is_still_read(shared: View) -> None:
+    """A project that was set up before there were lists goes on as it was."""
+    old = {"url": PUBLIC, "models": ["alpha"], "fallback": "beta", "keyed": True, "agreed": "api.openai.com"}
+    shared.desk.store.notes.write(shared.theirs.id, outward.NOTE, old)
+    chosen = outward.read(shared.desk.store, shared.theirs)
+    assert chosen and [named.model for named in chosen.models] == ["alpha", "beta"]
+    assert chosen.may_send and chosen.keyed == (PUBLIC,)
+
+
+def test_tests_of_a_connection_are_counted_on_a_shared_app(shared: View) -> None:
+    """A visitor cannot have the server knock at doors without end."""
+    for _ in range(TESTS_AN_HOUR):
+        shared.desk.quotas.take("test", TESTS_AN_HOUR, shared.owner, 1)
+    with pytest.raises(BadInput, match=str(TESTS_AN_HOUR)):
+        Endpoints()._probe(shared, PUBLIC, "", "alpha")
+
+
+def test_a_visitors_templates_are_edited_previewed_kept_and_shared(shared: View) -> None:
+    """What is saved is in force and theirs alone; a bad one is refused with its reason."""
+    mine = {"name": "mine", "system": "Look.", "user": "A {class_word}, in {language}.", "structured": False}
+    assert "person, in English" in templates.previewed(shared, mine)["prompt"]
+    with pytest.raises(BadSettings, match="nonsense"):
+        templates.previewed(shared, mine | {"user": "{nonsense}"})
+    with pytest.raises(BadSettings, match="built in"):
+        templates.saved(shared, mine | {"name": "standard"})
+    opened = templates.saved(shared, mine)
+    assert opened["chosen"] == "mine" == shared.settings.caption_template
+    assert [one["name"] for one in opened["templates"] if one["own"]] == ["mine"]
+    file = templates.exported(shared, mine)
+    assert templates.imported(shared, {"text": file["text"]})["template"] == mine
+    assert "mine" not in templates_of(shared.desk.store, new_token())
+    assert templates.deleted(shared, {"name": "mine"})["chosen"] == "standard"

@@ -7,27 +7,25 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from pydantic import SecretStr
 
-from lora_builder import measure
-from lora_builder.caption.asking import CaptionTask, prompt_for, template_of, templates_of
 from lora_builder.caption.endpoints import PRESETS
 from lora_builder.caption.policy import POLICIES
 from lora_builder.caption.probe import Probed, probe
-from lora_builder.caption.prompts import BUILT_IN
-from lora_builder.caption.records import USER, ModelSums
-from lora_builder.errors import BadSettings
-from lora_builder.settings import Settings
+from lora_builder.errors import BadInput, BadSettings
 from lora_builder.ui import outward, presenters
 from lora_builder.ui.desk import AGREED
-from lora_builder.ui.editors import captions, crop
-from lora_builder.ui.presenters import text
-from lora_builder.ui.steps import Updates, View
-from lora_builder.ui.texts import tr
+from lora_builder.ui.editors import model_list, templates
+from lora_builder.ui.static import script
+from lora_builder.ui.steps import Updates, View, place
+from lora_builder.ui.texts import tr, words_for
 
 if TYPE_CHECKING:
     from lora_builder.ui.shell import Shell
 
 NOT_REMEMBERED = gr.InputHTMLAttributes(autocomplete="new-password")
 """No browser offers to keep the key."""
+
+TESTS_AN_HOUR = 60
+"""Connection tests and lists of models that a visitor of a shared app may ask for in an hour."""
 
 FAILED = ("block", "compose", "leave_out")
 CHOICES = {"caption_policy": ("auto", *POLICIES), "caption_style": ("prose", "tags"),
@@ -36,7 +34,7 @@ CHOICES = {"caption_policy": ("auto", *POLICIES), "caption_style": ("prose", "ta
 
 
 class Endpoints:
-    """The form, the consent, the sums of the ledger and the prompt."""
+    """The form, the list by priority, the consent, the sums of the ledger and the prompt's templates."""
 
     def build(self, shell: Shell) -> None:
         self.shell = shell
@@ -69,38 +67,40 @@ class Endpoints:
                     min_width=260,
                 )
             with gr.Row():
-                self.fallback = gr.Textbox(max_lines=1, min_width=260, elem_id="ldb-model-fallback")
-                self.failed = gr.Dropdown(list(FAILED), value=FAILED[0], min_width=260)
-            with gr.Row():
-                self.list = gr.Button(elem_id="ldb-model-list", size="md", min_width=160)
+                self.ask_list = gr.Button(elem_id="ldb-model-list", size="md", min_width=160)
                 self.test = gr.Button(elem_id="ldb-model-test", size="md", min_width=160)
                 self.use = gr.Button(elem_id="ldb-model-use", size="md", variant="primary", min_width=160)
                 self.stop = gr.Button(elem_id="ldb-model-stop", size="md", visible=False, min_width=160)
             self.said = gr.HTML(elem_id="ldb-model-said")
+            self.list = _scripted("ldb-models", "models.js", [shell.serve(self.arrange_models)])
+            self.failed = gr.Dropdown(list(FAILED), value=FAILED[0], min_width=260)
             with gr.Accordion(tr("model_prompt", "en"), open=False, elem_id="ldb-prompt") as self.prompt_fold:
                 with gr.Row():
                     self.choices = {
                         name: gr.Dropdown(list(values), value=values[0], min_width=150)
                         for name, values in CHOICES.items()
                     }
-                    self.template = gr.Dropdown(list(BUILT_IN), value="standard", min_width=150)
-                self.prompt = gr.HTML(elem_id="ldb-prompt-text")
+                asked = (
+                    self.open_templates, self.choose_template, self.preview_template, self.save_template,
+                    self.delete_template, self.export_template, self.import_template,
+                )  # fmt: skip
+                self.prompts = _scripted("ldb-prompts", "prompts.js", [shell.serve(each) for each in asked])
         with gr.Row(visible=False, elem_classes="ldb-line") as self.consent:
             self.agree = gr.Checkbox(False, elem_id="ldb-model-agree", scale=5, min_width=260)
             self.start = gr.Button(elem_id="ldb-model-start", size="md", scale=0, min_width=180)
         self.sums = gr.HTML(elem_id="ldb-model-sums")
         self.form = [self.url, self.key, self.models]
+        self.consented_to = [self.consent, self.agree, self.start]
         # What a job's end shows anew must not take away what is being typed.
         shell.typed += [
-            self.preset, *self.form, self.fallback, self.failed, self.about, self.said, self.template,
-            *self.choices.values(),
+            self.preset, *self.form, self.failed, self.about, self.said, *self.choices.values(),
         ]  # fmt: skip
 
     def outputs(self) -> list[Any]:
         return [
-            self.fold, self.preset, self.about, *self.form, self.fallback, self.failed, self.list, self.test,
-            self.use, self.stop, self.said, self.consent, self.agree, self.start, self.sums,
-            self.prompt_fold, *self.choices.values(), self.template, self.prompt,
+            self.fold, self.preset, self.about, *self.form, self.failed, self.ask_list, self.test, self.use,
+            self.stop, self.said, self.list, self.consent, self.agree, self.start, self.sums,
+            self.prompt_fold, *self.choices.values(), self.prompts,
         ]  # fmt: skip
 
     def words(self, language: str) -> Updates:
@@ -111,18 +111,24 @@ class Endpoints:
         presets = [p for p in PRESETS.values() if self.shell.desk.local or p.leaves]
         known = [*((p.title, p.name) for p in presets), (tr("model_custom", language), "")]
         failed = [(tr(f"model_failed_{name}", language), name) for name in FAILED]
-        buttons = {"list": self.list, "test": self.test, "use": self.use, "stop": self.stop,
+        buttons = {"list": self.ask_list, "test": self.test, "use": self.use, "stop": self.stop,
                    "start": self.start}  # fmt: skip
         return {
             self.preset: {**label("model_preset"), "choices": known},
             self.url: label("model_url"),
             self.key: label("model_key", info=True),
             self.models: label("model_models", info=True),
-            self.fallback: label("model_fallback", info=True),
             self.failed: {**label("model_failed"), "choices": failed},
             self.prompt_fold: label("model_prompt"),
-            self.template: label("model_template"),
-            **{box: label(f"model_{name[8:]}") for name, box in self.choices.items()},
+            **{
+                box: {
+                    **label(f"model_{name[8:]}"),
+                    "choices": [
+                        (tr(f"model_{name[8:]}_{value}", language), value) for value in CHOICES[name]
+                    ],
+                }
+                for name, box in self.choices.items()
+            },
             **{button: gr.update(value=tr(f"model_{name}", language)) for name, button in buttons.items()},
         }
 
@@ -134,38 +140,33 @@ class Endpoints:
             self.failed: gr.update(value=settings.failed_captions),
             self.stop: gr.update(visible=chosen is not None),
             self.said: "",
-            self.sums: sums(view),
-            self.template: gr.update(value=settings.caption_template, choices=_templates(view)),
-            self.prompt: prompt(view),
+            self.sums: model_list.sums(view),
+            self.list: self._list(view),
+            self.prompts: self._prompts(view),
             **{box: gr.update(value=getattr(settings, name)) for name, box in self.choices.items()},
             **self._consent(view, chosen),
         }
-        if chosen is None:
-            return {**updates, self.key: _key_box(view, ""), **self._preset(view, next(iter(PRESETS)))}
-        name = next((p.name for p in PRESETS.values() if p.url == chosen.url), "")
-        return {
-            **updates,
-            self.preset: gr.update(value=name),
-            self.about: about(name, language),
-            self.url: gr.update(value=chosen.url),
-            self.key: _key_box(view, chosen.url),
-            self.models: gr.update(value=list(chosen.models), choices=list(chosen.models)),
-            self.fallback: gr.update(value=chosen.fallback),
-        }
+        return {**updates, self.key: _key_box(view, ""), **self._preset(view, next(iter(self.offered(view))))}
+
+    def offered(self, view: View) -> list[str]:
+        """The presets that make sense here: on a shared app none of the machine's own programs."""
+        return [preset.name for preset in PRESETS.values() if view.desk.local or preset.leaves]
 
     def wire(self, shell: Shell) -> None:
         whole = shell.everything()
         filled = [self.preset, self.about, self.url, self.key, self.models, self.said]
         shell.on(self.preset.input, self.fill, [self.preset], filled)
         shell.on(self.url.change, self.typed_url, [self.url, self.preset], [self.preset, self.about])
-        shell.on(self.list.click, self.read_list, self.form, [self.said, self.models])
+        shell.on(self.ask_list.click, self.read_list, self.form, [self.said, self.models])
         shell.on(self.test.click, self.try_it, self.form, [self.said])
-        shell.on(self.use.click, self.save, [*self.form, self.fallback, self.failed], whole)
+        shell.on(self.use.click, self.save, [*self.form, self.failed], whole)
         shell.on(self.stop.click, self.leave, [], whole)
         shell.on(self.agree.input, self.consented, [self.agree], [self.start])
         shell.on(self.start.click, self.write, [], whole)
-        for name, box in {**self.choices, "caption_template": self.template}.items():
-            shell.on(box.input, self._set(name), [box], [self.prompt])
+        shell.on(self.list.changed, self.relisted, [], [self.fold, self.stop, *self.consented_to])
+        shell.on(self.prompts.changed, lambda view: {}, [], [])
+        for name, box in self.choices.items():
+            shell.on(box.input, self._set(name), [box], [self.prompts])
 
     # Handlers
 
@@ -196,17 +197,18 @@ class Endpoints:
             raise BadSettings(tr("model_name_one", view.language))
         return {self.said: _said(self._probe(view, url, key, models[0]), view.language)}
 
-    def save(self, view: View, url: str, key: str, models: list[str], fallback: str, failed: str) -> Updates:
-        """This endpoint writes from now on; nothing is sent before the visitor agreed to its host."""
+    def save(self, view: View, url: str, key: str, models: list[str], failed: str) -> Updates:
+        """These models are asked from now on, after those that are in the list already.
+
+        Nothing is sent before the visitor agreed to their host.
+        """
         desk = view.desk
-        chosen = outward.checked(url, models or [], fallback or "", desk.settings)
-        secret = _secret(view, chosen.url, key)
+        fresh = outward.checked(url, models or [], desk.settings)
+        secret = _secret(view, fresh[0].url, key)
         before = outward.read(desk.store, view.theirs)
-        agreed = before.agreed if before and before.host == chosen.host else ""
         desk.set_settings(view.theirs, {"failed_captions": failed if failed in FAILED else FAILED[0]})
-        keyed = bool(secret.get_secret_value())
-        fields = (chosen.url, chosen.models, chosen.fallback, keyed, agreed)
-        outward.write(desk.store, view.theirs, outward.Outside(*fields))
+        chosen = outward.added(before, fresh, bool(secret.get_secret_value()))
+        outward.write(desk.store, view.theirs, chosen)
         updates = self.shell.at(view)
         return {**updates, self.said: presenters.hint(tr("model_saved", view.language))}
 
@@ -226,6 +228,15 @@ class Endpoints:
             store.notes.write(view.theirs.id, AGREED, {"hosts": wanted})
         return {self.start: gr.update(interactive=bool(yes))}
 
+    def relisted(self, view: View) -> Updates:
+        """The list was arranged anew: what its title, consent and buttons say."""
+        chosen = outward.read(view.desk.store, view.theirs)
+        return {
+            self.fold: gr.update(label=_title(chosen, view.language)),
+            self.stop: gr.update(visible=chosen is not None),
+            **self._consent(view, chosen),
+        }
+
     def write(self, view: View) -> Updates:
         """Captions now."""
         view.desk.run(view.theirs, "caption")
@@ -236,7 +247,7 @@ class Endpoints:
     def _set(self, name: str) -> Any:
         def keep(view: View, value: str) -> Updates:
             view.desk.set_settings(view.theirs, {name: value})
-            return {self.prompt: prompt(view)}
+            return {self.prompts: self._prompts(view)}
 
         return keep
 
@@ -252,24 +263,84 @@ class Endpoints:
 
     def _probe(self, view: View, url: str, key: str, model: str) -> Probed:
         desk = view.desk
-        where = outward.checked(url, [model or "any"], "", desk.settings).url
+        if not desk.local and not desk.quotas.take("test", TESTS_AN_HOUR, view.owner, 1):
+            raise BadInput(tr("model_too_many_tests", view.language, n=TESTS_AN_HOUR))
+        where = outward.checked(url, [model or "any"], desk.settings)[0].url
         secret = _secret(view, where, key)
         return probe(outward.place(where, secret, desk.settings, view.owner, desk.local), model, desk.store)
 
     def _consent(self, view: View, chosen: outward.Outside | None) -> Updates:
-        host = chosen.host if chosen else outward.machine_hosts(view.settings) if view.project else ""
+        wanted = outward.machine_hosts(view.settings) if view.project and chosen is None else ""
+        host = ", ".join(chosen.hosts) if chosen else wanted
         if not host:
             return {self.consent: gr.update(visible=False)}
         noted = view.desk.store.notes.read(view.theirs.id, AGREED).get("hosts", "")
-        agreed = (chosen.agreed if chosen else noted) == host
-        count = pictures(view)
+        agreed = chosen.may_send if chosen else noted == host
+        count = model_list.pictures(view)
         key = "model_agree_one" if count == 1 else "model_agree"
         label = tr(key, view.language, n=count, host=host)
+        if chosen and chosen.looks:
+            label += " " + tr("model_agree_whole", view.language)
         return {
             self.consent: gr.update(visible=True),
             self.agree: gr.update(label=label, value=agreed),
             self.start: gr.update(interactive=agreed),
         }
+
+    def _list(self, view: View) -> dict[str, Any]:
+        words = words_for("models_", view.language)
+        return {**place(view), "words": words, "models": model_list.listed(view)}
+
+    def _prompts(self, view: View) -> dict[str, Any]:
+        rules = [getattr(view.settings, name) for name in CHOICES] if view.project else []
+        moment = view.desk.jobs.latest(view.theirs.id) if view.project else None
+        words = words_for("prompt_", view.language)
+        return {**place(view), "words": words, "rules": rules, "moment": [moment, view.busy]}
+
+    # For the scripts
+
+    def arrange_models(self, view: View, sent: dict[str, Any]) -> Any:
+        """Saves the list of models as it was arranged."""
+        return model_list.arranged(view, sent)
+
+    def open_templates(self, view: View, sent: dict[str, Any]) -> Any:
+        """The templates, and the prompt for one photo."""
+        return templates.opened(view)
+
+    def choose_template(self, view: View, sent: dict[str, Any]) -> Any:
+        """Takes another template."""
+        return templates.chosen(view, sent)
+
+    def preview_template(self, view: View, sent: dict[str, Any]) -> Any:
+        """The prompt that an edited template gives."""
+        return templates.previewed(view, sent)
+
+    def save_template(self, view: View, sent: dict[str, Any]) -> Any:
+        """Keeps a template and takes it."""
+        return templates.saved(view, sent)
+
+    def delete_template(self, view: View, sent: dict[str, Any]) -> Any:
+        """Forgets one of the visitor's own."""
+        return templates.deleted(view, sent)
+
+    def export_template(self, view: View, sent: dict[str, Any]) -> Any:
+        """A template as a file."""
+        return templates.exported(view, sent)
+
+    def import_template(self, view: View, sent: dict[str, Any]) -> Any:
+        """The template of a file."""
+        return templates.imported(view, sent)
+
+
+def _scripted(name: str, file: str, served: list[Any]) -> gr.HTML:
+    return gr.HTML(
+        {},
+        html_template=f'<div class="{name}"></div>',
+        js_on_load=script(file),
+        server_functions=served,
+        apply_default_css=False,
+        elem_id=f"{name}-body",
+    )
 
 
 def _secret(view: View, url: str, typed: str) -> SecretStr:
@@ -290,7 +361,8 @@ def _key_box(view: View, url: str) -> Any:
 def _title(chosen: outward.Outside | None, language: str) -> str:
     if chosen is None:
         return tr("model_here", language)
-    return tr("model_out", language, models=", ".join(chosen.models), host=chosen.host)
+    names = ", ".join(named.model for named in chosen.models if named.captions)
+    return tr("model_out", language, models=names, host=", ".join(chosen.hosts))
 
 
 def about(name: str, language: str) -> str:
@@ -308,68 +380,3 @@ def _said(found: Probed, language: str) -> str:
         return presenters.notice(found.said)
     figures = {"model": found.model, "host": found.host, "seconds": f"{found.seconds:.1f}"}
     return presenters.hint(tr("model_answers", language, **figures, said=found.said))
-
-
-def pictures(view: View) -> int:
-    """How many pictures a run sends at most: all that it keeps, without what the user wrote or locked."""
-    known = captions.entries(view)
-    if known and view.desk.marks(view.theirs)["choose"] == "done":
-        return sum(not entry.locked and entry.author != USER for entry in known.values())
-    photos, _ = view.desk.store.photos(view.theirs.id)
-    return len(photos) * (1 + len(view.settings.extra_crops))
-
-
-def sums(view: View) -> str:
-    """What each model did for the project, as a table; empty where none was asked."""
-    lines = view.desk.store.ledger.sums(view.theirs.id) if view.project else []
-    if not lines:
-        return ""
-    names = ("model", "requests", "pictures", "tokens", "cost", "seconds", "failures")
-    head = "".join(f'<th scope="col">{text(tr(f"model_column_{n}", view.language))}</th>' for n in names)
-    body = "".join(f"<tr>{''.join(_cells(line, view.language))}</tr>" for line in lines)
-    title = text(tr("model_sums", view.language))
-    return (
-        f'<div class="ldb-sums"><table><caption>{title}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cells(line: ModelSums, language: str) -> list[str]:
-    cost = tr("model_unknown", language) if line.cost is None else f"${line.cost:,.4f}" if line.cost else "$0"
-    failures = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in line.failures.items())
-    values = (
-        f"{line.requests:,}",
-        f"{line.pictures:,}",
-        f"{line.tokens_in:,} / {line.tokens_out:,}",
-        cost,
-        f"{line.seconds / max(1, line.requests):.1f}",
-        failures or "0",
-    )
-    who = f'<th scope="row">{text(line.model)}<br><small>{text(line.host)}</small></th>'
-    return [who, *(f"<td>{text(value)}</td>" for value in values)]
-
-
-def prompt(view: View) -> str:
-    """The prompt as it would go out with the first photo that is kept."""
-    kept = view.desk.store.decisions(view.theirs.id) if view.project else []
-    key = next((decision.sha256 for decision in kept if decision.verdict == "kept"), "")
-    if key:
-        hand = crop.hand_of(view, {"key": key})[1]
-        settings: Settings = view.settings
-        shot = measure.shot(hand.measurement, hand.subject)
-        task = CaptionTask(
-            key, hand.decision.source, hand.measurement, hand.subject, shot, hand.crops.get(""), None
-        )
-        filled = prompt_for(template_of(view.desk.store, view.theirs.id, settings), task, settings)
-        name = presenters.hint(tr("model_prompt_of", view.language, name=hand.decision.source))
-        return f'{name}<pre class="ldb-prompt">{_lines(filled.system)}\n\n{_lines(filled.user)}</pre>'
-    return presenters.hint(tr("model_no_photo", view.language))
-
-
-def _lines(words: str) -> str:
-    """A text of several lines as HTML: each line by itself, for `text` makes one of them."""
-    return "\n".join(text(line) for line in words.splitlines())
-
-
-def _templates(view: View) -> list[str]:
-    return list(templates_of(view.desk.store, view.owner))
