@@ -160,7 +160,10 @@ def current_stamps(store: Store, project: Project, settings: Settings) -> dict[s
     writing, looking = chosen.recipe if chosen else (None, None)
     more = {
         "caption": writing,
-        "crop": [looking, repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id)))],
+        "crop": [
+            looking or None,
+            repr((store.finishing.extra_crops(project.id), store.finishing.edits(project.id))),
+        ],
         "export": sorted(written.items()),
     }
     return fingerprints(photos, settings, overrides, more)

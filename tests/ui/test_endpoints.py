@@ -23,7 +23,7 @@ from lora_builder.ui.desk import AGREED, Desk
 from lora_builder.ui.door import new_token
 from lora_builder.ui.editors import model_list, templates
 from lora_builder.ui.outward import Outside
-from lora_builder.ui.runs import jobs_of, stamped_run
+from lora_builder.ui.runs import current_stamps, jobs_of, stamped_run
 from lora_builder.ui.steps import View
 from lora_builder.ui.steps.endpoints import TESTS_AN_HOUR, Endpoints
 from tests.caption.conftest import Unruly, _server, server  # noqa: F401
@@ -231,6 +231,18 @@ def test_a_model_for_the_focus_waits_for_the_yes_in_crop_too(shared: View) -> No
     model_list.arranged(shared, {"models": [only | {"focus": True}]})
     with pytest.raises(BadSettings, match="agreed"):
         shared.desk.may_run(shared.theirs, "crop")
+
+
+def test_a_model_that_writes_captions_leaves_the_crops_as_they_are(shared: View) -> None:
+    """Only the captions are out of date then; a model for the focus puts the crops out of date too."""
+    store, project, settings = shared.desk.store, shared.theirs, shared.settings
+    before = current_stamps(store, project, settings)
+    choose(shared, PUBLIC)
+    after = current_stamps(store, project, settings)
+    assert before["crop"] == after["crop"] and before["caption"] != after["caption"]
+    [only] = model_list.listed(shared)
+    model_list.arranged(shared, {"models": [only | {"focus": True}]})
+    assert current_stamps(store, project, settings)["crop"] != before["crop"]
 
 
 def test_a_note_of_one_address_is_still_read(shared: View) -> None:
