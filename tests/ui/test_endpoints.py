@@ -28,6 +28,7 @@ from lora_builder.ui.steps import View
 from lora_builder.ui.steps.endpoints import TESTS_AN_HOUR, Endpoints
 from tests.caption.conftest import Unruly, _server, server  # noqa: F401
 
+from .editor_pages import decision
 from .made_project import made_project
 
 KEY = "sk-of-the-visitor-0123456789"
@@ -264,6 +265,8 @@ def test_tests_of_a_connection_are_counted_on_a_shared_app(shared: View) -> None
 
 def test_a_visitors_templates_are_edited_previewed_kept_and_shared(shared: View) -> None:
     """What is saved is in force and theirs alone; a bad one is refused with its reason."""
+    photo = shared.desk.store.photos(shared.theirs.id)[0][0]
+    shared.desk.store.save_decisions(shared.theirs.id, [decision(photo.source.name, photo.sha256)])
     mine = {"name": "mine", "system": "Look.", "user": "A {class_word}, in {language}.", "structured": False}
     assert "person, in English" in templates.previewed(shared, mine)["prompt"]
     with pytest.raises(BadSettings, match="nonsense"):
