@@ -329,8 +329,13 @@ class Desk:
 
 
 def face_name(sha256: str, box: Box, width: int, height: int) -> str:
-    """The name of a face's picture: the photo, and the box with a margin in thousandths of it."""
-    x, y, w, h = box.padded(0.35, 0.35, 0.35, 0.35).clamped(width, height)
+    """The name of a face's picture: the photo, and the box with a margin."""
+    return part_name(sha256, box.padded(0.35, 0.35, 0.35, 0.35), width, height)
+
+
+def part_name(sha256: str, box: Box, width: int, height: int) -> str:
+    """The name of the picture of a part of a photo: the box in thousandths of it."""
+    x, y, w, h = box.clamped(width, height)
     parts = (x / width, y / height, w / width, h / height)
     return "_".join([sha256, *(str(round(1000 * part)) for part in parts)])
 

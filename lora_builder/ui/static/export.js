@@ -30,6 +30,36 @@ const command = (text) => {
     }, say('export_copy')), said);
 };
 
+// What a trainer really does to each picture: dark is cut off, the frame is the subject's face.
+const opened = new Set();
+const place_at = ([left, top, width, height]) => `left:${left}%;top:${top}%;width:${width}%;height:${height}%`;
+const fate = (one) => h('button', {
+  type: 'button', class: one.bad ? 'fate bad' : 'fate', title: say('export_see', { name: one.name }), onclick: () => trigger('see', { step: 'crop', photo: one.photo }),
+}, h('span', { class: 'seen', style: `aspect-ratio:${one.size[0]}/${one.size[1]}` },
+  h('img', { src: one.picture, alt: '', loading: 'lazy', style: one.mirror ? 'transform:scaleX(-1)' : '' }),
+  h('span', { class: 'kept', style: place_at(one.kept) }),
+  one.face ? h('span', { class: one.cut || one.small ? 'face bad' : 'face', style: place_at(one.face) }) : null),
+  h('span', {}, `${one.from} → ${one.to}`),
+  one.cells ? h('span', {}, say('export_fate_face', { cells: one.cells })) : null,
+  one.cut ? h('strong', {}, say('export_fate_cut', { share: one.cut })) : null,
+  one.small ? h('strong', {}, say('export_fate_small')) : null,
+  one.scale > 105 ? h('strong', {}, say('export_fate_enlarged', { scale: one.scale })) : null);
+const fates = (plan) => {
+  const grid = h('div', { class: 'ldb-fates' });
+  const fill = async () => {
+    if (grid.childElementCount) return;
+    const answer = await server.fates({ ...place(), layout: plan.name });
+    if (!answer || answer.error) { grid.textContent = answer ? answer.error : ''; return; }
+    grid.replaceChildren(...answer.pictures.map(fate), answer.more ? h('span', { class: 'ldb-hint' }, `+${answer.more}`) : '');
+  };
+  const fold = h('details', {
+    id: `ldb-fates-${plan.name}`, open: opened.has(plan.name), ontoggle: () => {
+      if (fold.open) { opened.add(plan.name); fill(); } else opened.delete(plan.name);
+    },
+  }, h('summary', {}, say('export_fates')), h('p', { class: 'ldb-hint' }, say('export_fates_hint')), grid);
+  return fold;
+};
+
 const trainer = (plan) => h('section', { class: 'ldb-plan' }, h('h3', {}, plan.title),
   plan.files ? h('p', { class: 'ldb-hint' }, [
     say('export_size', { images: state.images, files: plan.files, size: plan.size }),
@@ -38,6 +68,7 @@ const trainer = (plan) => h('section', { class: 'ldb-plan' }, h('h3', {}, plan.t
   ].filter(Boolean).join(' · ')) : null,
   plan.buckets.length ? h('p', { class: 'ldb-hint' }, `${say('export_buckets')}: ${plan.buckets.map(([size, count]) => `${size} (${count})`).join(', ')}`) : null,
   plan.problems.length ? h('ul', { class: 'ldb-faults' }, plan.problems.map(problem)) : null,
+  plan.previewed ? fates(plan) : null,
   plan.command ? command(plan.command) : null);
 
 const draw = () => {

@@ -26,6 +26,16 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "export_resolutions": ("trained at {list}", "训练分辨率 {list}"),
     "export_buckets": ("Buckets", "分桶"),
+    "export_fates": ("What it does to each picture", "它如何处理每张图片"),
+    "export_fates_hint": (
+        "Dark is cut off; the frame is the face. Its size in latent cells of 8 pixels is what the training "
+        "sees of it. A click leads to the crop.",
+        "变暗的部分会被裁掉；方框是人脸。以 8 像素的潜空间格计的大小就是训练所见。点击可跳转到裁剪。",
+    ),
+    "export_fate_face": ("face {cells} cells", "人脸 {cells} 格"),
+    "export_fate_cut": ("{share}% of the face cut off", "人脸被裁掉 {share}%"),
+    "export_fate_small": ("face too small to learn from", "人脸太小，难以学习"),
+    "export_fate_enlarged": ("blown up to {scale}%", "放大到 {scale}%"),
     "export_command": ("Start the training", "启动训练"),
     "export_copy": ("Copy", "复制"),
     "export_copied": ("Copied.", "已复制。"),
