@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lora_builder.evidence import Evidence, FirstLook, gather
+from lora_builder.evidence import Evidence, Facts, FirstLook, Judged, gather
 from lora_builder.focus import frame
 from lora_builder.grouping import Likeness
 from lora_builder.identity import Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
 from lora_builder.neighbours import BLAS
 from lora_builder.quality import Light, defects, fault
-from lora_builder.records import Crop, Floats, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
-from lora_builder.redundancy import Kind, Repeats, best_first, keeper_of, repeats
+from lora_builder.records import Floats, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
+from lora_builder.redundancy import Kind, Repeats, best_first, facts_of, keeper_of, repeats
 from lora_builder.selection import TRAITS, choose, quotas_of, stand_in, traits_of
 from lora_builder.settings import Settings
 
@@ -63,13 +63,15 @@ def decide(
     verdicts = _judge(evidence, settings, calibration, overrides, subject)
     result = []
     for photo in sorted(photos, key=lambda photo: photo.source.name):
-        look = looks[photo.sha256]
-        if isinstance(look, Rejected):
+        row = evidence.row_of.get(photo.sha256)
+        if row is None:
+            look = looks[photo.sha256]
+            assert isinstance(look, Rejected)
             note = f"{look.message} {look.remedy}".strip()
             result.append(Verdict(photo, Reason.UNREADABLE, note=note))
             continue
-        original = verdicts[photo.sha256]
-        if original.photo.source == photo.source:
+        original = verdicts[row]
+        if original.photo is photo or original.photo.source == photo.source:
             result.append(original)
         elif original.kept:
             result.append(
@@ -104,15 +106,15 @@ def _judge(
     calibration: Calibration,
     overrides: Mapping[str, Override],
     subject: Subject,
-) -> dict[str, Verdict]:
-    """Verdicts by SHA-256."""
+) -> list[Verdict]:
+    """Verdicts by row."""
     first = _first_look(evidence, settings, calibration, overrides, subject)
-    state = replace(first, verdicts=dict(first.verdicts))
+    state = replace(first, verdicts=list(first.verdicts))
     repeated = repeats(evidence, settings, calibration)
     _drop_repeats(state, repeated, evidence, settings)
     if settings.target_count:
         _cut_to_target(state, evidence, settings)
-    return {verdict.photo.sha256: verdict for verdict in state.verdicts.values()}
+    return state.verdicts
 
 
 def _first_look(
@@ -126,17 +128,21 @@ def _first_look(
     said = tuple(
         sorted((sha, o.keep, o.prefer) for sha, o in overrides.items() if o.keep is not None or o.prefer)
     )
-    key = (tuple(getattr(settings, name) for name in ALONE), id(subject), said)
+    alone = tuple(getattr(settings, name) for name in ALONE)
+    key = (alone, id(subject), said)
     if key not in evidence.firsts:
         if len(evidence.firsts) >= REMEMBERED:
             evidence.firsts.clear()
-        likeness = calibration.similarity(subject.cosine)
-        sizes = (settings.sizes, settings.max_upscale, settings.small_photos, settings.min_side)
-        crops = evidence.crops.setdefault(sizes, {})
+        if alone not in evidence.judged and len(evidence.judged) >= REMEMBERED:
+            evidence.judged.clear()
+        judged = evidence.judged.setdefault(alone, {})
+        similarity = calibration.similarity(subject.cosine).tolist()
+        faces, doubts = subject.face.tolist(), subject.doubt.tolist()
         state = evidence.firsts[key] = FirstLook()
         for row, photo in enumerate(evidence.photos):
-            own = overrides.get(photo.sha256, _NO_OVERRIDE)
-            _sort_in(state, row, own, float(likeness[row]), evidence, settings, subject, crops)
+            told = overrides.get(photo.sha256, _NO_OVERRIDE)
+            seen = faces[row], doubts[row], similarity[row]
+            state.verdicts.append(_sort_in(state, row, told, seen, evidence, settings, judged))
     return evidence.firsts[key]
 
 
@@ -144,70 +150,68 @@ def _sort_in(
     state: FirstLook,
     row: int,
     told: Override,
-    likeness: float,
+    seen: tuple[int, int, float],
     evidence: Evidence,
     settings: Settings,
-    subject: Subject,
-    crops: dict[tuple[int, int], Crop | None],
-) -> None:
-    """The photo's verdict as far as it can be told by itself."""
-    photo, measurement = evidence.photos[row], evidence.measurement(row)
-    face = int(subject.face[row]) if subject.face[row] >= 0 else None
-    doubt = int(subject.doubt[row]) if subject.doubt[row] >= 0 else None
-    undecided = doubt is not None and settings.about == "person"
+    judged: dict[tuple[int, int], Judged],
+) -> Verdict:
+    """The photo's verdict as far as it can be told by itself. `seen`: the subject's face, a face that
+    may be theirs, -1 for none, and how similar the nearest one is."""
+    face, doubt, likeness = seen
+    undecided = doubt >= 0 and settings.about == "person"
     # Who keeps such a photo says that it is them; who leaves it out has answered as well.
-    if undecided and doubt is not None and (told.keep or _kept_in_doubt(measurement, doubt, settings)):
+    if undecided and (told.keep or _kept_in_doubt(evidence.measurement(row), doubt, settings)):
         face = doubt
-    scores = _scores(measurement, face, likeness)
+    facts = facts_of(evidence, row, face)
+    scores = dict(facts.photo)
+    if facts.faces:
+        scores["subject_similarity"] = round(likeness, 4)
+    scores.update(facts.face)
     if undecided and told.keep is None:
         scores["undecided"] = 1.0
-    verdict = Verdict(photo, Reason.KEPT, subject=face, scores=scores)
+    photo, subject = evidence.photos[row], face if face >= 0 else None
     if told.keep is not None:
         scores["keep"] = float(told.keep)
-        state.verdicts[row] = replace(verdict, reason=Reason.BY_USER)
         if told.keep:
             state.good.append(row)
-        return
-    reason = _person_fault(measurement, face, settings)
+        return Verdict(photo, Reason.BY_USER, None, subject, scores)
+    reason = _person_fault(facts, face, settings)
     if reason is not None:
-        state.verdicts[row] = replace(verdict, reason=reason)
-        return
-    key = (row, -1 if face is None else face)
-    if key not in crops:
-        crops[key] = frame(measurement, face, settings)
-    # Where nobody is looked for, a face is a thing in the picture and need not be a good one.
-    judged = face if settings.about == "person" else None
-    if judged is not None and key not in evidence.lights:
-        evidence.lights[key] = Light.of(measurement.faces[judged])
-    light = evidence.lights.get(key) if judged is not None else None
-    for defect, figure in defects(measurement, judged, light, crops[key], settings).items():
-        scores[f"defect_{defect.value}"] = round(figure, 4)
-    state.verdicts[row] = verdict
+        return Verdict(photo, reason, None, subject, scores)
+    if (row, face) not in judged:
+        judged[row, face] = _judged(evidence, row, face, settings)
+    reason, defects_ = judged[row, face]
+    scores.update(defects_)
     if told.prefer:
         state.preferred.add(row)
-    reason = None if told.prefer else fault(measurement, judged, crops[key], settings)
-    if reason is None:
+    if told.prefer or reason is None:
         state.good.append(row)
-    else:
-        state.poor.append(row)
-        state.verdicts[row] = replace(verdict, reason=reason)
+        return Verdict(photo, Reason.KEPT, None, subject, scores)
+    state.poor.append(row)
+    return Verdict(photo, reason, None, subject, scores)
 
 
-def _scores(measurement: Measurement, face: int | None, likeness: float) -> dict[str, float]:
-    scores = {
-        "width": float(measurement.width),
-        "height": float(measurement.height),
-        "sharpness": round(measurement.sharpness, 4),
-        "brightness": round(measurement.exposure.brightness, 4),
-    }
-    if measurement.faces:
-        scores["subject_similarity"] = round(likeness, 4)
-    if face is not None:
-        chosen = measurement.faces[face]
-        scores["face_sharpness"] = round(chosen.sharpness, 4)
-        scores["face_brightness"] = round(chosen.brightness, 4)
-        scores["yaw"] = round(chosen.pose.yaw, 1)
-    return scores
+def _judged(evidence: Evidence, row: int, face: int, settings: Settings) -> Judged:
+    """Why a photo with that face is unusable, if it is, and its defects by name, as scores."""
+    measurement = evidence.measurement(row)
+    index = face if face >= 0 else None
+    sizes = (settings.sizes, settings.max_upscale, settings.small_photos, settings.min_side)
+    crops = evidence.crops.setdefault(sizes, {})
+    if (row, face) not in crops:
+        crops[row, face] = frame(measurement, index, settings)
+    crop = crops[row, face]
+    # Where nobody is looked for, a face is a thing in the picture and need not be a good one.
+    judged = index if settings.about == "person" else None
+    light = None
+    if judged is not None:
+        light = evidence.lights.get((row, face))
+        if light is None:
+            light = evidence.lights[row, face] = Light.of(measurement.faces[judged])
+    found = defects(measurement, judged, light, crop, settings)
+    return (
+        fault(measurement, judged, crop, settings),
+        {f"defect_{defect.value}": round(figure, 4) for defect, figure in found.items()},
+    )
 
 
 def _kept_in_doubt(measurement: Measurement, doubt: int, settings: Settings) -> bool:
@@ -215,13 +219,12 @@ def _kept_in_doubt(measurement: Measurement, doubt: int, settings: Settings) -> 
     return settings.undecided == "keep" or (turned and settings.turned_faces == "keep")
 
 
-def _person_fault(measurement: Measurement, face: int | None, settings: Settings) -> Reason | None:
-    if face is not None or settings.about == "anything":
+def _person_fault(facts: Facts, face: int, settings: Settings) -> Reason | None:
+    if face >= 0 or settings.about == "anything":
         return None
-    if measurement.faces:
+    if facts.faces:
         return Reason.OTHER_PERSON
-    back = any(body.face is None for body in measurement.bodies)
-    return None if back and settings.back_views == "keep" else Reason.NO_PERSON
+    return None if facts.back and settings.back_views == "keep" else Reason.NO_PERSON
 
 
 def _drop_repeats(state: FirstLook, repeated: Repeats, evidence: Evidence, settings: Settings) -> None:
@@ -251,7 +254,7 @@ def _repeat_of(
 
 def _cut_to_target(state: FirstLook, evidence: Evidence, settings: Settings) -> None:
     """Keeps the `target_count` photos that cover most; each other one names the one in its stead."""
-    rows = [row for row, verdict in sorted(state.verdicts.items()) if verdict.kept]
+    rows = [row for row, verdict in enumerate(state.verdicts) if verdict.kept]
     if len(rows) <= settings.target_count and not settings.quotas:
         return
     verdicts = [state.verdicts[row] for row in rows]
@@ -280,7 +283,7 @@ def _cut_to_target(state: FirstLook, evidence: Evidence, settings: Settings) -> 
             names[name] = instead or ""
             state.verdicts[rows[i]] = replace(verdict, reason=Reason.OVER_TARGET, because_of=instead)
     chosen = {verdicts[pick.row].photo.source.name for pick in picks}
-    for row, verdict in state.verdicts.items():
+    for row, verdict in enumerate(state.verdicts):
         if verdict.because_of is not None and verdict.because_of not in chosen:
             instead = names.get(verdict.because_of) or None
             state.verdicts[row] = replace(verdict, reason=Reason.OVER_TARGET, because_of=instead)

@@ -20,7 +20,7 @@ from lora_builder.identity import Subject
 from lora_builder.looks import Looks
 from lora_builder.neighbours import BLAS, Pairs, correlated, unique_pairs
 from lora_builder.quality import Light
-from lora_builder.records import Crop, Floats, Look, Measurement, Photo, Verdict
+from lora_builder.records import Crop, Floats, Look, Measurement, Photo, Reason, Verdict
 from lora_builder.similarity import LOT, TURNS, spectra, spectra_turned, spectra_unturned
 
 SAME_SCENE = 0.80
@@ -45,12 +45,27 @@ mallopt's M_MMAP_THRESHOLD); fetching them from the system anew, page by page, t
 long as our sums over them."""
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What no setting changes of a photo with one of its faces, or none: figures for the scores, of the
+    photo and of the face; whether there are faces, and whether somebody is seen from behind."""
+
+    photo: Mapping[str, float]
+    face: Mapping[str, float]
+    faces: bool
+    back: bool
+
+
+Judged = tuple[Reason | None, Mapping[str, float]]
+"""Why a photo with that face is unusable, if it is, and its defects by name, as scores."""
+
+
 @dataclass
 class FirstLook:
-    """What can be told of each photo by itself, by row: good ones, and poor ones that are dropped
-    unless they repeat a kept one. `preferred`: by the user, over those that they repeat."""
+    """What can be told of each photo by itself: verdicts by row; good ones, and poor ones that are
+    dropped unless they repeat a kept one. `preferred`: by the user, over those that they repeat."""
 
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
     good: list[int] = field(default_factory=list)
     poor: list[int] = field(default_factory=list)
     preferred: set[int] = field(default_factory=set)
@@ -58,16 +73,20 @@ class FirstLook:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """One row a distinct content, sorted by source name; the caches hold what few settings change."""
+    """One row a distinct content, sorted by source name; the caches hold what few settings change, by
+    row and face (-1: none)."""
 
     photos: tuple[Photo, ...]
     looks: Mapping[str, Look]
     faces: FaceTable
     figures: PairFigures
+    row_of: Mapping[str, int]
     subjects: dict[object, Subject] = field(default_factory=dict)
+    facts: dict[tuple[int, int], Facts] = field(default_factory=dict)
+    ranks: dict[tuple[int, int], tuple[object, ...]] = field(default_factory=dict)
     crops: dict[object, dict[tuple[int, int], Crop | None]] = field(default_factory=dict)
     lights: dict[tuple[int, int], Light] = field(default_factory=dict)
-    ranks: dict[tuple[int, int], tuple[object, ...]] = field(default_factory=dict)
+    judged: dict[object, dict[tuple[int, int], Judged]] = field(default_factory=dict)
     firsts: dict[object, FirstLook] = field(default_factory=dict)
 
     def measurement(self, row: int) -> Measurement:
@@ -89,7 +108,8 @@ def gather(photos: Sequence[Photo], looks: Mapping[str, Look]) -> Evidence:
     faces = FaceTable.of(columns, rows, [photo.sha256 for photo in readable])
     with BLAS.limit(limits=1, user_api="blas"):
         figures = _figures(Comparer.of(columns, rows, faces))
-    return Evidence(readable, looks, faces, figures)
+    row_of = {photo.sha256: row for row, photo in enumerate(readable)}
+    return Evidence(readable, looks, faces, figures, row_of)
 
 
 def _figures(comparer: Comparer) -> PairFigures:

@@ -170,7 +170,9 @@ def best_size(
         for size in settings.sizes
         if (crop := _place(measurement, visible, must, face, size, settings, tight)) is not None
     ]
-    return max(crops, key=lambda crop: _in_common(crop.box, wanted), default=None)
+    if len(crops) < 2:
+        return crops[0] if crops else None
+    return max(crops, key=lambda crop: _in_common(crop.box, wanted))
 
 
 def _place(

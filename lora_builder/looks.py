@@ -8,6 +8,7 @@ lie in a file, and a photo with one face costs about 1.2 KB.
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ class Pictures:
     def __init__(self, folder: Path | None = None) -> None:
         self._count = 0
         self._kept: list[NDArray[np.uint8]] = []
+        self._turn = threading.Lock()
         self._file = None if folder is None else tempfile.TemporaryFile(dir=folder, prefix="pictures-")  # noqa: SIM115
 
     def __len__(self) -> int:
@@ -113,14 +115,20 @@ class Pictures:
         if self._file is None:
             self._kept.extend(greys)
         else:
-            self._file.seek(0, 2)
-            self._file.write(b"".join(grey.tobytes() for grey in greys))
+            with self._turn:
+                self._file.seek(0, 2)
+                self._file.write(b"".join(grey.tobytes() for grey in greys))
 
     def take(self, rows: NDArray[np.intp] | range) -> NDArray[np.uint8]:
-        """Copies of these pictures, (n, 64, 64)."""
+        """Copies of these pictures, (n, 64, 64). `rows`: any, or a range of neighbours."""
         if self._file is None:
             chosen = [self._kept[row] for row in rows]
             return np.array(chosen, np.uint8).reshape(len(chosen), GREY_SIDE, GREY_SIDE)
+        if isinstance(rows, range):
+            with self._turn:
+                self._file.seek(rows.start * GREY_SIDE**2)
+                data = self._file.read(len(rows) * GREY_SIDE**2)
+            return np.frombuffer(data, np.uint8).reshape(len(rows), GREY_SIDE, GREY_SIDE)
         self._file.flush()
         # Mapped for this call alone: what a process has mapped counts as its memory.
         mapped = np.memmap(self._file, np.uint8, "r", shape=(self._count, GREY_SIDE, GREY_SIDE))

@@ -80,7 +80,7 @@ class Light:
 
     @classmethod
     def of(cls, face: Face) -> Light:
-        return cls(float((face.grey >= BLOWN).mean()), _shade(face))
+        return cls(np.count_nonzero(face.grey >= BLOWN) / face.grey.size, _shade(face))
 
 
 def defects(
@@ -127,4 +127,5 @@ def _patch(face: Face, x: float, y: float) -> float:
         round(((place - ALIGNED_SIDE / 2) * ZOOM + ALIGNED_SIDE / 2) * GREY_SIDE / ALIGNED_SIDE)
         for place in (float(x), float(y))
     )
-    return float(np.median(face.grey[row - 3 : row + 4, column - 3 : column + 4]))
+    patch = np.sort(face.grey[row - 3 : row + 4, column - 3 : column + 4], axis=None)
+    return float(patch[len(patch) // 2])

@@ -22,10 +22,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_builder.evidence import Evidence
+from lora_builder.evidence import Evidence, Facts
 from lora_builder.figures import PairFigures
 from lora_builder.models.interface import Calibration
-from lora_builder.records import Floats, Measurement, Reason, Verdict
+from lora_builder.records import Face, Floats, Measurement, Photo, Reason, Verdict
 from lora_builder.settings import Settings
 
 SAME_MOMENT_SECONDS = 60.0
@@ -134,7 +134,7 @@ def _takes(f: PairFigures, similarity: Floats, settings: Settings) -> NDArray[np
 def best_first(
     evidence: Evidence,
     repeated: Repeats,
-    verdicts: Mapping[int, Verdict],
+    verdicts: Sequence[Verdict],
     rows: Sequence[int],
     preferred: set[int],
 ) -> list[int]:
@@ -148,13 +148,10 @@ def best_first(
 
     def rank(row: int) -> tuple[object, ...]:
         verdict = verdicts[row]
-        key = (row, -1 if verdict.subject is None else verdict.subject)
-        if key not in evidence.ranks:
-            evidence.ranks[key] = _merits(evidence.measurement(row), verdict)
         return (
             verdict.reason is not Reason.BY_USER,
             row not in preferred,
-            evidence.ranks[key],
+            merits_of(evidence, row, -1 if verdict.subject is None else verdict.subject),
             -len(repeated.of.get(row, ())),
             -verdict.photo.bytes,
             verdict.photo.source.name,
@@ -163,8 +160,43 @@ def best_first(
     return sorted(rows, key=rank)
 
 
-def _merits(measurement: Measurement, verdict: Verdict) -> tuple[object, ...]:
-    face = measurement.faces[verdict.subject] if verdict.subject is not None else None
+def facts_of(evidence: Evidence, row: int, face: int) -> Facts:
+    """What no setting changes of a photo with that face (-1: none), remembered in the evidence."""
+    facts = evidence.facts.get((row, face))
+    if facts is None:
+        facts = evidence.facts[row, face] = _facts(evidence.measurement(row), face)
+    return facts
+
+
+def _facts(measurement: Measurement, index: int) -> Facts:
+    face = measurement.faces[index] if index >= 0 else None
+    figures = {
+        "width": float(measurement.width),
+        "height": float(measurement.height),
+        "sharpness": round(measurement.sharpness, 4),
+        "brightness": round(measurement.exposure.brightness, 4),
+    }
+    of_face: dict[str, float] = {}
+    if face is not None:
+        of_face["face_sharpness"] = round(face.sharpness, 4)
+        of_face["face_brightness"] = round(face.brightness, 4)
+        of_face["yaw"] = round(face.pose.yaw, 1)
+    back = any(body.face is None for body in measurement.bodies)
+    return Facts(figures, of_face, bool(measurement.faces), back)
+
+
+def merits_of(evidence: Evidence, row: int, face: int) -> tuple[object, ...]:
+    """What a photo with that face (-1: none) has for it as a keeper, remembered in the evidence; the best
+    ones come first."""
+    merits = evidence.ranks.get((row, face))
+    if merits is None:
+        measurement = evidence.measurement(row)
+        chosen = measurement.faces[face] if face >= 0 else None
+        merits = evidence.ranks[row, face] = _merits(measurement, evidence.photos[row], chosen)
+    return merits
+
+
+def _merits(measurement: Measurement, photo: Photo, face: Face | None) -> tuple[object, ...]:
     blink = face is not None and face.eyes_open is not None and face.eyes_open < EYES_CLOSED
     sharpness = face.sharpness if face is not None else measurement.sharpness
     content = measurement.content
@@ -173,18 +205,20 @@ def _merits(measurement: Measurement, verdict: Verdict) -> tuple[object, ...]:
         blink,
         -round(4 * math.log2(area)),
         area < UNBARRED * measurement.width * measurement.height,
-        int(np.ptp(measurement.colours.astype(np.int16), axis=2).max()) < COLOURLESS,
+        int((measurement.colours.max(axis=2) - measurement.colours.min(axis=2)).max()) < COLOURLESS,
         measurement.format not in LOSSLESS,
         measurement.captured_at is None,
         -round(3 * math.log(max(sharpness, 1e-6))),
-        -round(2 * math.log2(max(verdict.photo.bytes, 1) / area)),
+        -round(2 * math.log2(max(photo.bytes, 1) / area)),
         -(measurement.jpeg_quality or 100),
     )
 
 
 def keeper_of(row: int, repeated: Repeats, kept: set[int], keep_per_cluster: int) -> tuple[int, Kind] | None:
     """The kept photo because of which this one is not needed, and how it repeats it."""
-    same = {other: how for other, how in repeated.of.get(row, {}).items() if other in kept}
+    if row not in repeated.of:
+        return None
+    same = {other: how for other, how in repeated.of[row].items() if other in kept}
     firm = {other: how for other, how in same.items() if how[0] is not Kind.TAKE}
     if not firm and len(same) < keep_per_cluster:
         return None

@@ -230,9 +230,9 @@ def _pooled(pictures: Floats) -> Floats:
     """The means of the windows: (n, side, side) to (n, tiles, tiles)."""
     count, side, _ = pictures.shape
     tiles = side // WINDOW
-    pool = np.repeat(np.eye(tiles, dtype=np.float32), WINDOW, axis=0)
-    across = (pictures.reshape(-1, side) @ pool).reshape(count, tiles, WINDOW, tiles)
-    result: Floats = across.mean(axis=2, dtype=np.float32) / np.float32(WINDOW)
+    pool = np.repeat(np.eye(tiles, dtype=np.float32), WINDOW, axis=0) / np.float32(WINDOW)
+    across = (pictures.reshape(-1, side) @ pool).reshape(count, side, tiles)
+    result: Floats = pool.T @ across
     return result
 
 
