@@ -18,8 +18,8 @@ from lora_builder.identity import Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
 from lora_builder.neighbours import BLAS
 from lora_builder.quality import Light, defects, fault
-from lora_builder.records import Floats, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
-from lora_builder.redundancy import Kind, Repeats, best_first, facts_of, keeper_of, repeats
+from lora_builder.records import Floats, Look, Override, Photo, Reason, Rejected, Verdict
+from lora_builder.redundancy import Kind, Repeats, best_first, keeper_of, merits_in, repeats
 from lora_builder.selection import TRAITS, choose, quotas_of, stand_in, traits_of
 from lora_builder.settings import Settings
 
@@ -160,13 +160,9 @@ def _sort_in(
     face, doubt, likeness = seen
     undecided = doubt >= 0 and settings.about == "person"
     # Who keeps such a photo says that it is them; who leaves it out has answered as well.
-    if undecided and (told.keep or _kept_in_doubt(evidence.measurement(row), doubt, settings)):
+    if undecided and (told.keep or _kept_in_doubt(evidence, row, doubt, settings)):
         face = doubt
-    facts = facts_of(evidence, row, face)
-    scores = dict(facts.photo)
-    if facts.faces:
-        scores["subject_similarity"] = round(likeness, 4)
-    scores.update(facts.face)
+    scores = _scores(evidence.facts, row, face, likeness)
     if undecided and told.keep is None:
         scores["undecided"] = 1.0
     photo, subject = evidence.photos[row], face if face >= 0 else None
@@ -175,7 +171,7 @@ def _sort_in(
         if told.keep:
             state.good.append(row)
         return Verdict(photo, Reason.BY_USER, None, subject, scores)
-    reason = _person_fault(facts, face, settings)
+    reason = _person_fault(evidence.facts, row, face, settings)
     if reason is not None:
         return Verdict(photo, reason, None, subject, scores)
     if (row, face) not in judged:
@@ -194,6 +190,8 @@ def _sort_in(
 def _judged(evidence: Evidence, row: int, face: int, settings: Settings) -> Judged:
     """Why a photo with that face is unusable, if it is, and its defects by name, as scores."""
     measurement = evidence.measurement(row)
+    if (row, face) not in evidence.ranks:  # while it is at hand: a large project's lies in columns
+        evidence.ranks[row, face] = merits_in(measurement, evidence.photos[row], face)
     index = face if face >= 0 else None
     sizes = (settings.sizes, settings.max_upscale, settings.small_photos, settings.min_side)
     crops = evidence.crops.setdefault(sizes, {})
@@ -214,17 +212,36 @@ def _judged(evidence: Evidence, row: int, face: int, settings: Settings) -> Judg
     )
 
 
-def _kept_in_doubt(measurement: Measurement, doubt: int, settings: Settings) -> bool:
-    turned = len(measurement.faces) == 1 and abs(measurement.faces[doubt].pose.yaw) >= TURNED
-    return settings.undecided == "keep" or (turned and settings.turned_faces == "keep")
+def _scores(facts: Facts, row: int, face: int, likeness: float) -> dict[str, float]:
+    scores = {
+        "width": facts.width[row],
+        "height": facts.height[row],
+        "sharpness": facts.sharpness[row],
+        "brightness": facts.brightness[row],
+    }
+    if facts.faces[row]:
+        scores["subject_similarity"] = round(likeness, 4)
+    if face >= 0:
+        chosen = facts.first[row] + face
+        scores["face_sharpness"] = facts.face_sharpness[chosen]
+        scores["face_brightness"] = facts.face_brightness[chosen]
+        scores["yaw"] = facts.yaw[chosen]
+    return scores
 
 
-def _person_fault(facts: Facts, face: int, settings: Settings) -> Reason | None:
+def _kept_in_doubt(evidence: Evidence, row: int, doubt: int, settings: Settings) -> bool:
+    if settings.undecided == "keep" or settings.turned_faces != "keep":
+        return settings.undecided == "keep"
+    faces = evidence.measurement(row).faces
+    return len(faces) == 1 and abs(faces[doubt].pose.yaw) >= TURNED
+
+
+def _person_fault(facts: Facts, row: int, face: int, settings: Settings) -> Reason | None:
     if face >= 0 or settings.about == "anything":
         return None
-    if facts.faces:
+    if facts.faces[row]:
         return Reason.OTHER_PERSON
-    return None if facts.back and settings.back_views == "keep" else Reason.NO_PERSON
+    return None if facts.back[row] and settings.back_views == "keep" else Reason.NO_PERSON
 
 
 def _drop_repeats(state: FirstLook, repeated: Repeats, evidence: Evidence, settings: Settings) -> None:

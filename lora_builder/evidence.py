@@ -45,15 +45,47 @@ mallopt's M_MMAP_THRESHOLD); fetching them from the system anew, page by page, t
 long as our sums over them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Facts:
-    """What no setting changes of a photo with one of its faces, or none: figures for the scores, of the
-    photo and of the face; whether there are faces, and whether somebody is seen from behind."""
+    """Figures for the scores, which no setting changes; by row, and by row of `FaceTable` for the faces.
 
-    photo: Mapping[str, float]
-    face: Mapping[str, float]
-    faces: bool
-    back: bool
+    `faces`: how many; `first`: the row of the first one. `back`: whether somebody is seen from behind.
+    """
+
+    width: list[float]
+    height: list[float]
+    sharpness: list[float]
+    brightness: list[float]
+    faces: list[int]
+    first: list[int]
+    back: list[bool]
+    face_sharpness: list[float]
+    face_brightness: list[float]
+    yaw: list[float]
+
+    @classmethod
+    def of(cls, looks: Looks, rows: NDArray[np.intp], table: FaceTable) -> Facts:
+        photos, faces = looks.photos[rows], looks.faces[table.row]
+        counts = photos["bodies"]
+        owner = np.repeat(np.arange(len(rows)), counts)
+        body = np.arange(len(owner)) + np.repeat(photos["first_body"] - np.cumsum(counts) + counts, counts)
+        behind = owner[looks.bodies["face"][body] < 0]
+        return cls(
+            photos["width"].astype(float).tolist(),
+            photos["height"].astype(float).tolist(),
+            _rounded(photos["sharpness"], 4),
+            _rounded(photos["exposure"][:, 0], 4),
+            photos["faces"].tolist(),
+            (np.cumsum(photos["faces"]) - photos["faces"]).tolist(),
+            (np.bincount(behind, minlength=len(rows)) > 0).tolist(),
+            _rounded(faces["sharpness"], 4),
+            _rounded(faces["brightness"], 4),
+            _rounded(faces["pose"][:, 0], 1),
+        )
+
+
+def _rounded(values: NDArray[np.float64], digits: int) -> list[float]:
+    return [round(value, digits) for value in values.tolist()]
 
 
 Judged = tuple[Reason | None, Mapping[str, float]]
@@ -80,9 +112,9 @@ class Evidence:
     looks: Mapping[str, Look]
     faces: FaceTable
     figures: PairFigures
+    facts: Facts
     row_of: Mapping[str, int]
     subjects: dict[object, Subject] = field(default_factory=dict)
-    facts: dict[tuple[int, int], Facts] = field(default_factory=dict)
     ranks: dict[tuple[int, int], tuple[object, ...]] = field(default_factory=dict)
     crops: dict[object, dict[tuple[int, int], Crop | None]] = field(default_factory=dict)
     lights: dict[tuple[int, int], Light] = field(default_factory=dict)
@@ -109,7 +141,7 @@ def gather(photos: Sequence[Photo], looks: Mapping[str, Look]) -> Evidence:
     with BLAS.limit(limits=1, user_api="blas"):
         figures = _figures(Comparer.of(columns, rows, faces))
     row_of = {photo.sha256: row for row, photo in enumerate(readable)}
-    return Evidence(readable, looks, faces, figures, row_of)
+    return Evidence(readable, looks, faces, figures, Facts.of(columns, rows, faces), row_of)
 
 
 def _figures(comparer: Comparer) -> PairFigures:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,9 @@ TRAINED, ROUNDS = 32, 6
 FEW = 1_000_000
 """Pairs that are not worth thinning out."""
 
+Part = TypeVar("Part")
+Done = TypeVar("Done")
+
 Pairs = NDArray[np.intp]
 """Shape (n, 2): two indices a row."""
 
@@ -57,17 +60,17 @@ Hits = tuple[NDArray[np.int32], NDArray[np.int32], Floats]
 """Of pairs: the one, the other, their dot product."""
 
 
-def correlated(vectors: Floats, floor: float, most: int = MOST_ALIKE, exact: int = EXACT) -> Pairs:
+def correlated(vectors: Floats, floor: float, most: int = MOST_ALIKE) -> Pairs:
     """Pairs i < j of unit vectors (n, d) with a dot product of at least `floor`, sorted.
 
     Of a vector that is near more than `most` others only the nearest so many are sure to be there:
     a thousand frames of one clip do not make half a million pairs.
     """
     with BLAS.limit(limits=1, user_api="blas"):
-        return _all_pairs(vectors, floor, most) if len(vectors) <= exact else _by_cells(vectors, floor, most)
+        return _all_pairs(vectors, floor, most) if len(vectors) <= EXACT else _by_cells(vectors, floor, most)
 
 
-def shared_out(work: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
+def shared_out(work: Callable[[Part], Done], parts: Iterable[Part]) -> list[Done]:
     """`work` done on each part by as many threads as there are cores; the results in order.
 
     For numpy's heavy calls, which let other threads run. Which thread does what changes no result.

@@ -22,10 +22,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_builder.evidence import Evidence, Facts
+from lora_builder.evidence import Evidence
 from lora_builder.figures import PairFigures
 from lora_builder.models.interface import Calibration
-from lora_builder.records import Face, Floats, Measurement, Photo, Reason, Verdict
+from lora_builder.records import Floats, Measurement, Photo, Reason, Verdict
 from lora_builder.settings import Settings
 
 SAME_MOMENT_SECONDS = 60.0
@@ -160,43 +160,18 @@ def best_first(
     return sorted(rows, key=rank)
 
 
-def facts_of(evidence: Evidence, row: int, face: int) -> Facts:
-    """What no setting changes of a photo with that face (-1: none), remembered in the evidence."""
-    facts = evidence.facts.get((row, face))
-    if facts is None:
-        facts = evidence.facts[row, face] = _facts(evidence.measurement(row), face)
-    return facts
-
-
-def _facts(measurement: Measurement, index: int) -> Facts:
-    face = measurement.faces[index] if index >= 0 else None
-    figures = {
-        "width": float(measurement.width),
-        "height": float(measurement.height),
-        "sharpness": round(measurement.sharpness, 4),
-        "brightness": round(measurement.exposure.brightness, 4),
-    }
-    of_face: dict[str, float] = {}
-    if face is not None:
-        of_face["face_sharpness"] = round(face.sharpness, 4)
-        of_face["face_brightness"] = round(face.brightness, 4)
-        of_face["yaw"] = round(face.pose.yaw, 1)
-    back = any(body.face is None for body in measurement.bodies)
-    return Facts(figures, of_face, bool(measurement.faces), back)
-
-
 def merits_of(evidence: Evidence, row: int, face: int) -> tuple[object, ...]:
     """What a photo with that face (-1: none) has for it as a keeper, remembered in the evidence; the best
     ones come first."""
     merits = evidence.ranks.get((row, face))
     if merits is None:
-        measurement = evidence.measurement(row)
-        chosen = measurement.faces[face] if face >= 0 else None
-        merits = evidence.ranks[row, face] = _merits(measurement, evidence.photos[row], chosen)
+        merits = evidence.ranks[row, face] = merits_in(evidence.measurement(row), evidence.photos[row], face)
     return merits
 
 
-def _merits(measurement: Measurement, photo: Photo, face: Face | None) -> tuple[object, ...]:
+def merits_in(measurement: Measurement, photo: Photo, index: int) -> tuple[object, ...]:
+    """The same, of what was measured."""
+    face = measurement.faces[index] if index >= 0 else None
     blink = face is not None and face.eyes_open is not None and face.eyes_open < EYES_CLOSED
     sharpness = face.sharpness if face is not None else measurement.sharpness
     content = measurement.content

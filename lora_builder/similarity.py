@@ -192,12 +192,14 @@ def _compare_shifted(pictures: Floats, left: NDArray[np.intp], right: NDArray[np
     down, over = ((step + side // 2) % side - side // 2 for step in np.divmod(peak, side))
     rows, columns = np.arange(side) - down[:, None], np.arange(side) - over[:, None]
     tall, wide = ((places >= 0) & (places < side) for places in (rows, columns))
-    inside = tall[:, :, None] & wide[:, None, :]
-    one = pictures[left] * inside
-    other = pictures[right[:, None, None], rows[:, :, None] % side, columns[:, None, :] % side] * inside
     whole: NDArray[np.bool_] = _all_of(tall)[:, :, None] & _all_of(wide)[:, None, :]
+    one, other = np.zeros((2, len(left), side, side), np.float32)
+    for i, (d, o) in enumerate(zip(down.tolist(), over.tolist(), strict=True)):
+        place = np.s_[max(d, 0) : side + min(d, 0), max(o, 0) : side + min(o, 0)]
+        one[i][place] = pictures[left[i]][place]
+        other[i][place] = pictures[right[i], max(-d, 0) : side - max(d, 0), max(-o, 0) : side - max(o, 0)]
     # Tone is taken out again, over the pixels that count: on the windows' sums, not on the pixels.
-    count = inside.sum(axis=(1, 2), dtype=np.float32)[:, None, None]
+    count = ((side - np.abs(down)) * (side - np.abs(over))).astype(np.float32)[:, None, None]
     sums, squares, scales = [], [], []
     for picture in (one, other):
         mean, square = _pooled(picture), _pooled(picture * picture)

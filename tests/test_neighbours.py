@@ -33,11 +33,12 @@ def test_every_near_pair_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert correlated(vectors[:0], 0.5).shape == (0, 2)
 
 
-def test_cells_find_copies_and_invent_nothing() -> None:
+def test_cells_find_copies_and_invent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """With too many vectors to look at all pairs: nothing that is not there, every pair that is very
-    near, nearly all of the others; and the same again with one core."""
+    near, nearly all of the others."""
+    monkeypatch.setattr(neighbours, "EXACT", 0)
     vectors = directions(3000)
-    found = correlated(vectors, 0.5, exact=0)
+    found = correlated(vectors, 0.5)
     plain = all_near(vectors, 0.5)
     pairs = {tuple(pair) for pair in found.tolist()}
     assert pairs <= {tuple(pair) for pair in plain}
@@ -49,21 +50,25 @@ def test_the_number_of_cores_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     """One core or five: the same pairs, so the same verdicts."""
     vectors = directions(2500)
     found = []
+    monkeypatch.setattr(neighbours, "EXACT", 0)
     for cores in (1, 5):
         monkeypatch.setattr(neighbours.os, "cpu_count", lambda cores=cores: cores)
-        found.append(correlated(vectors, 0.5, exact=0).tolist())
+        found.append(correlated(vectors, 0.5).tolist())
     assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("exact", [0, 10_000])
-def test_a_thousand_frames_of_one_clip_do_not_make_half_a_million_pairs(exact: int) -> None:
+def test_a_thousand_frames_of_one_clip_do_not_make_half_a_million_pairs(
+    exact: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a crowd each keeps its nearest; a pair elsewhere is found all the same."""
+    monkeypatch.setattr(neighbours, "EXACT", exact)
     rng = np.random.default_rng(5)
     vectors = directions(3000)
     vectors[1000:2000] = vectors[1000] + 0.01 * rng.normal(size=(1000, vectors.shape[1]))
     vectors[7] = vectors[2900]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = correlated(vectors, 0.5, exact=exact)
+    found = correlated(vectors, 0.5)
     assert len(found) < 3 * neighbours.MOST_ALIKE * 1000
     assert [7, 2900] in found.tolist()
     assert np.isin(np.arange(1000, 2000), found).all()
