@@ -4,35 +4,55 @@
     python benchmarks/kills.py --steps
 
 A kill is SIGKILL to the run's process. After it, whatever lies in the project's folder must be whole:
-each file is the one of the run before or of the run to come. The next run must end with the very
-bytes of a run that nobody disturbed, in the folder and in the database, with no process, lock or
-temporary file left over. `--steps` kills before each single step on the disk that a run's process
-takes (open for writing, rename, remove, make a folder), one after the other, so that no window is too
-small to be hit. Prints a table; exit code 1 if anything differs.
+each file is the one of the run before or of the run to come. What the Hub (a server on loopback) shows
+is the dataset of the push before or of the push to come, and private. The next run must end with the
+very bytes of a run that nobody disturbed, in the folder, in the database and on the Hub, with no
+process, lock or temporary file left over. `--steps` kills before each single step on the disk that a
+run's process takes (open for writing, rename, remove, make a folder), one after the other, so that no
+window is too small to be hit. Prints a table; exit code 1 if anything differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import hashlib
 import json
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-START, END = "start", "end"
-"""Moments before the first event of a run and after its last, beside the stages."""
+from tests.export import hub_server
+
+if TYPE_CHECKING:
+    from lora_builder.settings import Settings
+    from lora_builder.store import Project, Store
+
+START, PUSH, END = "start", "push", "end"
+"""Moments before the first event of a run, of the push, and after the last, beside the stages."""
+
+REPOSITORY = "ann/portraits"
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PUSH_SHARE = 0.5
+"""Of the kills of a run that is pushed, so many more fall into the push."""
+
+PLACES = ("out", "data", "hub", "tmp")
+"""Folders that a run may change."""
 
 GONE_S = 10.0
 """Workers of a killed run must be gone after this long, seconds."""
@@ -40,11 +60,12 @@ GONE_S = 10.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """A run to kill: what lies there before it (None: nothing), and its settings."""
+    """A run to kill: what lies there before it (None: nothing), its settings, whether it is pushed."""
 
     name: str
     before: dict[str, object] | None
     settings: dict[str, object]
+    pushed: bool = False
 
 
 FIRST: dict[str, object] = {"resolution": 512, "trigger": "ohwx", "body_model": "none", "workers": 1}
@@ -54,6 +75,7 @@ SCENARIOS = (
     Scenario("run again with masks, more crops and trainers' layouts", FIRST, FIRST | {
         "mask": "subject", "extra_crops": ("face",), "layouts": ("kohya", "imagefolder"),
     }),
+    Scenario("run and push again with another size", FIRST, FIRST | {"resolution": 448}, pushed=True),
 )  # fmt: skip
 
 
@@ -66,6 +88,7 @@ class Bench:
     expected: dict[str, str] = field(default_factory=dict)
     before: dict[str, str] = field(default_factory=dict)
     moments: dict[str, float] = field(default_factory=dict)
+    server: Hub | None = None
 
     @property
     def output(self) -> Path:
@@ -80,9 +103,9 @@ class Bench:
         self.reset()
         if self.scenario.before is not None:
             self._finish(self.scenario.before)
-            self.before = digests(self.output)
-            shutil.copytree(self.root / "out", self.root / "kept-out", dirs_exist_ok=True)
-            shutil.copytree(self.data, self.root / "kept-data", dirs_exist_ok=True)
+            self.before = digests(self.output) | self.shown()
+            for name in PLACES:
+                shutil.copytree(self.root / name, self.root / f"kept-{name}", dirs_exist_ok=True)
         begun, last = time.monotonic(), START
         reader, pid = self.start(self.scenario.settings)
         for stage in reader:
@@ -91,14 +114,27 @@ class Bench:
                 begun, last = time.monotonic(), stage
         self.moments[last] = time.monotonic() - begun
         assert ended(pid) == 0, (self.root / "log.txt").read_text()
-        self.expected = digests(self.output) | database(self.data)
+        self.expected = digests(self.output) | database(self.data) | self.shown()
+
+    def close(self) -> None:
+        """Ends the Hub."""
+        if self.server is not None:
+            self.server.close()
+
+    def shown(self) -> dict[str, str]:
+        """What the Hub shows of the dataset; nothing where nothing was pushed yet."""
+        return self.server.shown() if self.server is not None else {}
 
     def reset(self) -> None:
         """Puts back what lies there before the run."""
-        for name in ("out", "data"):
+        self.close()
+        for name in PLACES:
             shutil.rmtree(self.root / name, ignore_errors=True)
             if (self.root / f"kept-{name}").exists():
                 shutil.copytree(self.root / f"kept-{name}", self.root / name)
+            (self.root / name).mkdir(exist_ok=True)
+        if self.scenario.pushed:
+            self.server = Hub(self.root / "hub")
 
     def kill(self, moment: str, share: float) -> str:
         """What went wrong after a kill `share` of the way through a moment; empty: nothing."""
@@ -131,14 +167,14 @@ class Bench:
             pass
         if ended(pid) != 0:
             return "the next run failed: " + (self.root / "log.txt").read_text()[-2000:]
-        found = digests(self.output) | database(self.data)
+        found = digests(self.output) | database(self.data) | self.shown()
         different = sorted(
             name for name in found | self.expected if found.get(name) != self.expected.get(name)
         )
         if different:
             return f"differs: {', '.join(different)}"
         litter = [p for p in self.root.rglob("*") if p.is_file() and p.suffix in (".tmp", ".jpg_")]
-        litter += [p for p in (self.data / "scratch").rglob("*") if p.is_file()]
+        litter += [p for place in (self.data / "scratch", self.root / "tmp") for p in place.rglob("*")]
         return f"left over: {', '.join(map(str, litter))}" if litter else ""
 
     def _torn(self) -> str:
@@ -149,6 +185,8 @@ class Bench:
                 continue  # unfinished by its name
             if digest not in (self.before.get(part), self.expected.get(part)):
                 return f"torn: {name}"
+        if self.shown() and self.shown() not in (only_hub(self.before), only_hub(self.expected)):
+            return f"torn on the Hub: {self.shown()}"
         package = self.output / "train_package.zip"
         if package.exists() and zipfile.ZipFile(package).testzip() is not None:
             return "torn: train_package.zip"
@@ -176,6 +214,7 @@ class Bench:
             os.close(write)
             return Events(read), pid
         os.setsid()
+        tempfile.tempdir = str(self.root / "tmp")
         log = os.open(self.root / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -183,7 +222,9 @@ class Bench:
         if die_at:
             sys.addaudithook(Executioner(die_at))
         try:
+            atexit._clear()  # what the parent does at its end is none of its children's business
             run(self, settings, write)
+            atexit._run_exitfuncs()  # a fork has to ask for what other processes do at their end
             code = 0
         except BaseException:  # noqa: BLE001  (whatever it was, it belongs into the log)
             import traceback
@@ -238,7 +279,59 @@ def run(bench: Bench, settings: dict[str, object], write: int) -> None:
         project = store.project(bench.output, "Eileen", bench.root / "photos")
         for event in pipeline.run(store, project, chosen):
             os.write(write, f"{event.stage.value}\n".encode())
+        if bench.server is not None:
+            push(bench.server, store, project, chosen, lambda *_: os.write(write, f"{PUSH}\n".encode()))
         os.write(write, f"{END}\n".encode())
+
+
+def push(
+    server: Hub, store: Store, project: Project, settings: Settings, progress: Callable[..., object]
+) -> None:
+    """What `push` does."""
+    from lora_builder.export import hub
+    from lora_builder.export.packages import read_project
+
+    progress()
+    hub.push(
+        read_project(project.folder),
+        store.decisions(project.id),
+        settings,
+        REPOSITORY,
+        hub_server.TOKEN,
+        progress=progress,
+        endpoint=server.address,
+    )
+
+
+class Hub:
+    """The tests' Hub in a process of its own; `folder/state.json` is what it knows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        command = [sys.executable, "-S", "-m", "tests.export.hub_server", str(folder)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
+        assert self._process.stdout is not None
+        self.address = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    def shown(self) -> dict[str, str]:
+        """The files of the repository by name, and whether it is private."""
+        path = self._folder / "state.json"
+        repository = json.loads(path.read_text())["repos"].get(REPOSITORY) if path.exists() else None
+        if repository is None or not repository["files"]:
+            return {}
+        files = {f"hub {name}": content for name, content in repository["files"].items()}
+        return files | {"hub private": str(repository["private"])}
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def only_hub(found: dict[str, str]) -> dict[str, str]:
+    """Of all that is known of a run, what the Hub shows."""
+    return {name: digest for name, digest in found.items() if name.startswith("hub ")}
 
 
 def ended(pid: int) -> int:
@@ -305,7 +398,10 @@ def make_photos(folder: Path) -> None:
 
 def measure(kills: int, seed: int, show: bool = True) -> list[str]:
     """Kills so many runs; what went wrong, one line a fault."""
+    import huggingface_hub  # noqa: F401
+
     from lora_builder import pipeline  # noqa: F401  (imported once; runs are forked from here)
+    from lora_builder.export import hub  # noqa: F401
 
     choose = random.Random(seed)
     faults: list[str] = []
@@ -320,6 +416,8 @@ def measure(kills: int, seed: int, show: bool = True) -> list[str]:
         for count in range(kills):
             bench = benches[count % len(benches)]
             moment = choose.choice(sorted(bench.moments))
+            if PUSH in bench.moments and choose.random() < PUSH_SHARE:
+                moment = PUSH
             fault = bench.kill(moment, choose.random())
             done[moment] += 1
             if fault:
@@ -327,6 +425,8 @@ def measure(kills: int, seed: int, show: bool = True) -> list[str]:
                 print(faults[-1], file=sys.stderr, flush=True)
             elif show and sys.stderr.isatty():
                 print(f"\r{count + 1}/{kills}", end="", file=sys.stderr, flush=True)
+        for bench in benches:
+            bench.close()
     if show:
         print("\n| killed in | times |\n|---|---|")
         for moment, times in sorted(done.items()):
@@ -353,6 +453,7 @@ def measure_steps() -> list[str]:
                     faults.append(f"{scenario.name}, killed before step {step}: {fault}")
                     print(faults[-1], file=sys.stderr, flush=True)
                 step += 1
+            bench.close()
             print(f"| {scenario.name} | {step - 1} | {step - 1 - wrong} |", flush=True)
     return faults
 

@@ -25,6 +25,7 @@ from lora_builder.export.manifest import package_manifest
 from lora_builder.export.plan import plan
 from lora_builder.export.write import refuse
 from lora_builder.export.writer import write_folder
+from lora_builder.files import scratch, swept
 from lora_builder.records import Decision
 from lora_builder.settings import Settings
 from lora_builder.sums import Sums
@@ -84,7 +85,12 @@ def push(
     wanted = settings.model_copy(update={"layouts": (LAYOUT,)})
     refuse(plan(images, wanted))
     text = card(images, len(decisions), coverage or {}, settings)
-    with tempfile.TemporaryDirectory() as place, _hub_errors(token):
+    # Below the data folder: there the next run finds what a killed push left.
+    with (
+        swept(settings.data_dir),
+        tempfile.TemporaryDirectory(dir=scratch(settings.data_dir)) as place,
+        _hub_errors(token),
+    ):
         from huggingface_hub import HfApi
         from huggingface_hub.utils.tqdm import disable_progress_bars
 

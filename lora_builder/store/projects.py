@@ -116,9 +116,10 @@ class Store:
             return [_project(row) for row in connection.execute(query)]
 
     def hand_over(self, owner: str, to: str) -> int:
-        """Gives an owner's projects and recipes to another, and says how many projects."""
+        """Gives an owner's projects, recipes and templates to another, and says how many projects."""
         with self._engine.begin() as connection:
-            self.finishing.hand_over(connection, owner, to)
+            for room in (self.finishing, self.templates):
+                room.hand_over(connection, owner, to)
             theirs = _projects.update().where(_projects.c.owner == owner)
             return connection.execute(theirs.values(owner=to)).rowcount
 

@@ -38,3 +38,10 @@ class Templates:
         ours = (_templates.c.owner == owner) & (_templates.c.name == name)
         with self._engine.begin() as connection:
             return bool(connection.execute(_templates.delete().where(ours)).rowcount)
+
+    def hand_over(self, connection: sa.Connection, owner: str, to: str) -> None:
+        """Gives an owner's templates to another, in the caller's transaction; of one name theirs stays."""
+        names = sa.select(_templates.c.name).where(_templates.c.owner == to).scalar_subquery()
+        mine = _templates.c.owner == owner
+        connection.execute(_templates.delete().where(mine & _templates.c.name.in_(names)))
+        connection.execute(_templates.update().where(mine).values(owner=to))

@@ -2,8 +2,9 @@
 
     python -m tests.export.hub_server FOLDER
 
-Prints its port. FOLDER/state.json is what it knows after each change; FOLDER/fault.json, where it is
-there, says what goes wrong: {"at": "commit", "status": 409, "times": 1}, or "status": 0 for a cut line.
+Prints its port. FOLDER/state.json is what it knows at the start and after each change; FOLDER/fault.json,
+where it is there, says what goes wrong: {"at": "commit", "status": 409, "times": 1}, or "status": 0
+for a cut line.
 """
 
 from __future__ import annotations
@@ -157,11 +158,15 @@ class Hub(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _save(self) -> None:
-        (self.folder / "state.json").write_text(json.dumps(STATE))
+        fresh = self.folder / "state.new"
+        fresh.write_text(json.dumps(STATE))
+        fresh.replace(self.folder / "state.json")
 
 
 if __name__ == "__main__":
     Hub.folder = Path(sys.argv[1])
+    if (Hub.folder / "state.json").exists():
+        STATE |= json.loads((Hub.folder / "state.json").read_text())
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     print(server.server_port, flush=True)
     server.serve_forever()

@@ -169,12 +169,14 @@ def test_oauth_is_there_where_the_space_asks_for_it(
 
 def test_what_was_made_before_signing_in_comes_along(settings: Settings, tmp_path: Path) -> None:
     """Projects and recipes go to the account; nobody else's do."""
+    from lora_builder.caption.records import StoredTemplate
     from lora_builder.records import Edits
 
     with Store(settings.database) as store:
         for owner in ("guest", "other"):
             store.project(tmp_path / owner, owner, tmp_path, owner)
             store.finishing.save_recipe(f"of {owner}", Edits(auto_levels=True), owner)
+        store.templates.save(StoredTemplate("mine", {}, "guest"))
         store.finishing.save_recipe("both", Edits(mirror=True), "guest")
         store.finishing.save_recipe("both", Edits(), "account")
         assert store.hand_over("guest", "account") == 1
@@ -182,6 +184,7 @@ def test_what_was_made_before_signing_in_comes_along(settings: Settings, tmp_pat
         assert [project.name for project in store.projects("other")] == ["other"]
         assert store.finishing.recipes("account") == {"of guest": Edits(auto_levels=True), "both": Edits()}
         assert set(store.finishing.recipes("other")) == {"of other"}
+        assert [template.owner for template in store.templates.all("account")] == ["account"]
 
 
 def test_passwords_are_kept_as_hashes_and_read_again(tmp_path: Path) -> None:
