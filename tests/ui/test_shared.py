@@ -120,6 +120,92 @@ def test_two_visitors_and_five_hundred_tries_each(strangers: tuple[Stranger, Str
     assert allowed == 0
 
 
+def theirs_made(data: Path, owner: str, mark: str) -> str:
+    """The id of a project of somebody's, with the mark in all that a page could show of it."""
+    from lora_builder.caption.records import StoredTemplate
+    from lora_builder.records import Edits, Override, Photo, Source
+
+    with Store(f"sqlite:///{data / 'lora.db'}") as store:
+        folder = data / "projects" / mark
+        (folder / "input").mkdir(parents=True)
+        (folder / "train_package.zip").write_bytes(mark.encode())
+        project = store.project(folder, mark, folder / "input", owner)
+        photo = Photo(Source(f"{mark}.jpg", folder / "input" / f"{mark}.jpg"), "f" * 64, 9)
+        store.save_photos(project.id, [photo], [])
+        store.set_override(project.id, photo.sha256, Override(keep=True, caption=mark))
+        store.captions.set_by_user(project.id, {photo.sha256: mark})
+        store.finishing.save_recipe(mark, Edits(mirror=True), owner)
+        store.templates.save(StoredTemplate(mark, {}, owner))
+    return project.id
+
+
+def rows_with(data: Path, project: str) -> str:
+    """All rows of the database that name a project, as text."""
+    import sqlite3
+
+    found = []
+    with sqlite3.connect(data / "lora.db") as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        for table in sorted(tables):
+            rows = [row for row in connection.execute(f"SELECT * FROM {table}") if project in row]
+            found.append((table, sorted(map(repr, rows))))
+    return repr(found)
+
+
+def answers(stranger: Stranger, fn_index: int, inputs: list[object], event: object) -> str:
+    """What a handler of the page answers, to the end of its stream."""
+    session = f"{stranger.session}{fn_index}{len(str(event))}"
+    body = {"data": inputs, "fn_index": fn_index, "session_hash": session, "event_data": event}
+    said = stranger.http.post("/gradio_api/queue/join", json=body).text
+    with stranger.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        for line in stream.iter_lines():
+            said += line
+            if "process_completed" in line or "close_stream" in line or "unexpected_error" in line:
+                break
+    return said
+
+
+def test_no_function_of_any_page_opens_anothers_project(
+    strangers: tuple[Stranger, Stranger], data: Path
+) -> None:
+    """Every function that a script calls, every handler, every endpoint, with the id of Bea's project:
+    Ann sees nothing of it and changes nothing. Bea does, else this would prove nothing."""
+    ann, bea = strangers
+    project = theirs_made(data, bea.token, "BeaBeaBea")
+    config = ann.http.get("/config").json()
+    functions = [(c["id"], name) for c in config["components"] for name in c["props"].get("server_fns") or ()]
+    assert len(functions) > 35
+    before, leaks = rows_with(data, project), []
+    place = {"project": project, "step": "choose", "language": "en"}
+    more = {"sha256": "f" * 64, "photo": "f" * 64, "items": ["f" * 64], "name": "BeaBea", "ids": [0]}
+    for component, name in functions:
+        call = {"session_hash": ann.session, "component_id": component, "fn_name": name}
+        answer = ann.http.post("/gradio_api/component_server", json=call | {"data": place | more})
+        if answer.json() != {"error": "This project is not here any more."}:
+            leaks.append(f"{name}: {answer.text[:200]}")
+    verbs = ("open", "rename", "duplicate", "hurry", "delete")
+    for handler in config["dependencies"]:
+        if not handler["backend_fn"] or handler["api_visibility"] != "private":
+            continue
+        sent = [place, *[None] * (len(handler["inputs"]) - 1)]
+        acts = any(event == "act" for _, event in handler["targets"])
+        for event in [place | more | {"what": verb} for verb in (verbs if acts else ("open",))]:
+            if ann.mark.decode() in (said := answers(ann, handler["id"], sent, event)) or "BeaBeaBea" in said:
+                leaks.append(f"handler {handler['id']}: {said[-300:]}")
+    for handler in config["dependencies"]:
+        if handler["api_visibility"] == "public" and handler["api_name"] != "create":
+            sent = [ann.token, project, *["train_package.zip"] * (len(handler["inputs"]) - 2)]
+            if "BeaBeaBea" in (said := answers(ann, handler["id"], sent, None)):
+                leaks.append(f"{handler['api_name']}: {said[-300:]}")
+    assert leaks == []
+    assert rows_with(data, project) == before and (data / "projects" / "BeaBeaBea").is_dir()
+    own = {"session_hash": bea.session, "fn_name": "pushing", "data": place}
+    component = next(component for component, name in functions if name == "pushing")
+    seen = bea.http.post("/gradio_api/component_server", json=own | {"component_id": component}).json()
+    assert "error" not in seen and seen["by"] == "typed"
+    assert "BeaBeaBea" in answers(bea, 0, [place], None)
+
+
 def test_ones_own_upload_can_be_seen(strangers: tuple[Stranger, Stranger]) -> None:
     """The fence is around strangers, not around the visitor: else the test above would prove nothing."""
     ann, _ = strangers
