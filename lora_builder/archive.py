@@ -13,12 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from charset_normalizer import from_bytes
 
 from lora_builder.errors import UnreadablePhoto
 from lora_builder.files import GONE
+from lora_builder.places import Location, Place
 from lora_builder.records import Rejected
 from lora_builder.settings import Settings
 
@@ -56,10 +56,13 @@ class Member:
 class _Bounded(io.BufferedReader):
     """A file that is never read in large gulps: zipfile takes a whole directory in one."""
 
-    def __init__(self, path: Path, most: int) -> None:
-        super().__init__(io.FileIO(path))
+    def __init__(self, path: Location, most: int) -> None:
+        if isinstance(path, Place):
+            super().__init__(path.open(), CHUNK)  # each read is a question to the store
+        else:
+            super().__init__(io.FileIO(path))
         self._most = most
-        self._length = path.stat().st_size
+        self._length = path.size() if isinstance(path, Place) else path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
         asked = size if size is not None and size >= 0 else self._length
@@ -69,17 +72,18 @@ class _Bounded(io.BufferedReader):
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(path: Path, modified: int, most: int) -> zipfile.ZipFile:
+def _opened(path: Location, stamp: str, most: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(_Bounded(path, most))
 
 
-def opened(path: Path, settings: Settings) -> zipfile.ZipFile:
+def opened(path: Location, settings: Settings) -> zipfile.ZipFile:
     """The archive, its directory read once a process."""
     most = max(settings.max_archive_files * DIRECTORY_BYTES_A_FILE, CHUNK)
-    return _opened(path, path.stat().st_mtime_ns, most)
+    stamp = path.stamp() if isinstance(path, Place) else str(path.stat().st_mtime_ns)
+    return _opened(path, stamp, most)
 
 
-def members(path: Path, settings: Settings) -> tuple[list[Member], Rejected | None]:
+def members(path: Location, settings: Settings) -> tuple[list[Member], Rejected | None]:
     """The files of an archive, and what is wrong with it as a whole, if anything."""
     try:
         infos = opened(path, settings).infolist()
@@ -130,7 +134,7 @@ def _overlapping(infos: list[zipfile.ZipInfo]) -> bool:
     return False
 
 
-def stream(path: Path, index: int, settings: Settings) -> Iterator[bytes]:
+def stream(path: Location, index: int, settings: Settings) -> Iterator[bytes]:
     """The bytes of one member. Raises UnreadablePhoto where they lie, are damaged or too many.
 
     OSError passes where the ZIP itself cannot be read.

@@ -9,7 +9,7 @@ import secrets
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +18,7 @@ from lora_builder import archive
 from lora_builder.decode import RAW_SUFFIXES
 from lora_builder.errors import BadInput, UnreadableNow, UnreadablePhoto
 from lora_builder.files import GONE, scratch, writing_to
+from lora_builder.places import Location, Place
 from lora_builder.records import Photo, Rejected, Source
 from lora_builder.settings import Settings
 
@@ -41,7 +42,7 @@ class ProjectInput:
     """One project to be: its name, fit for a folder, and the folder or file with its photos."""
 
     name: str
-    path: Path
+    path: Location
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,13 @@ class Listing:
     problems: tuple[tuple[str, Rejected], ...]
 
 
-def find_projects(root: Path, settings: Settings, single: bool = False) -> list[ProjectInput]:
+def find_projects(root: Location, settings: Settings, single: bool = False) -> list[ProjectInput]:
     """The projects of an input: one folder or ZIP, or several in a root without photos of its own.
 
     Raises BadInput where there is nothing.
     """
+    if isinstance(root, Place):
+        return _named(_far_projects(root, single))
     try:
         if not root.exists():
             raise BadInput(f"There is no {root}.", "Check the path of the input.")
@@ -79,12 +82,28 @@ def find_projects(root: Path, settings: Settings, single: bool = False) -> list[
     return _named(inner)
 
 
-def _named(paths: list[Path]) -> list[ProjectInput]:
+def _far_projects(root: Place, single: bool) -> Sequence[Place]:
+    """The same of a store, by one listing."""
+    files = [file for file in root.files() if not any(map(_is_litter, file.inside.split("/")))]
+    if not files:
+        raise BadInput(f"There is nothing in {root}.", "Check the address: a folder or a ZIP with photos.")
+    if single or any(file.place == root for file in files):
+        return [root]
+    if any("/" not in file.inside and _is_picture(file.place) for file in files):
+        return [root]
+    inner = {file.inside.partition("/")[0] for file in files if "/" in file.inside or _is_zip(file.place)}
+    if not inner:
+        raise BadInput(f"There are no pictures in {root}.", "Choose a folder or a ZIP with photos.")
+    return [root / name for name in sorted(inner)]
+
+
+def _named(paths: Sequence[Location]) -> list[ProjectInput]:
     taken: Counter[str] = Counter()
     projects = []
     for path in paths:
         base = path.resolve()
-        name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", base.stem if path.is_file() else base.name).strip(" .")
+        is_file = _is_zip(path) if isinstance(path, Place) else path.is_file()
+        name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", base.stem if is_file else base.name).strip(" .")
         name = f"_{name}" if not name or RESERVED.match(name) else name
         taken[name.lower()] += 1
         count = taken[name.lower()]
@@ -92,12 +111,15 @@ def _named(paths: list[Path]) -> list[ProjectInput]:
     return projects
 
 
-def list_sources(path: Path, settings: Settings) -> Listing:
+def list_sources(path: Location, settings: Settings) -> Listing:
     """Every photo below a folder, in a ZIP, or the one file, sorted by source name; not those removed."""
     sources: list[Source] = []
     skipped: Counter[str] = Counter()
     problems: list[tuple[str, Rejected]] = []
-    for file, name in _files(path, skipped, problems):
+    files: Iterator[tuple[Location, str]] = (
+        _far_files(path, skipped) if isinstance(path, Place) else _files(path, skipped, problems)
+    )
+    for file, name in files:
         if _is_zip(file):
             prefix = "" if file == path else f"{name}/"
             try:
@@ -122,7 +144,7 @@ def list_sources(path: Path, settings: Settings) -> Listing:
 
 
 def _sort_member(
-    file: Path,
+    file: Location,
     prefix: str,
     member: archive.Member,
     sources: list[Source],
@@ -177,6 +199,14 @@ def _files(
                 yield file, readable(file.relative_to(root).as_posix())
 
 
+def _far_files(root: Place, skipped: Counter[str]) -> Iterator[tuple[Place, str]]:
+    for file in root.files():
+        if any(map(_is_litter, file.inside.split("/"))):
+            skipped["system file"] += 1
+        else:
+            yield file.place, readable(file.inside)
+
+
 def readable(name: str) -> str:
     """A name that can be written as UTF-8, whatever bytes the file system holds."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -186,7 +216,10 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in LITTER
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Location) -> bytes:
+    if isinstance(path, Place):
+        # A question to the store for each file: only where the name says nothing at all.
+        return b"" if path.suffix else path.read(0, min(16, path.size()))
     try:
         with path.open("rb") as file:
             return file.read(16)
@@ -194,7 +227,7 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _is_picture(path: Path) -> bool:
+def _is_picture(path: Location) -> bool:
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return True
     head = _head(path)
@@ -205,7 +238,9 @@ def _is_picture(path: Path) -> bool:
     )
 
 
-def _is_zip(path: Path) -> bool:
+def _is_zip(path: Location) -> bool:
+    if isinstance(path, Place):
+        return path.suffix.lower() in (".zip", ".cbz")
     if path.is_dir():
         return False
     if path.suffix.lower() == ".zip":
@@ -219,18 +254,18 @@ def _holds_files(folder: Path) -> bool:
 
 @contextmanager
 def local_file(source: Source, settings: Settings) -> Iterator[Path]:
-    """A readable file with the photo's bytes; a ZIP's member lies in scratch space meanwhile.
+    """A readable file with the photo's bytes; a ZIP's member or a store's file lies in scratch meanwhile.
 
     Raises UnreadablePhoto where a member cannot be unpacked, OutputUnwritable where there is no room,
-    OSError where the ZIP cannot be read.
+    OSError where the ZIP cannot be read, BadInput where a store does not give it.
     """
-    if source.member is None:
+    if source.member is None and not isinstance(source.path, Place):
         yield source.path
         return
     path = scratch(settings.data_dir) / f"{secrets.token_hex(8)}{PurePosixPath(source.name).suffix.lower()}"
     try:
         with path.open("wb") as file:
-            for chunk in archive.stream(source.path, source.member, settings):
+            for chunk in _chunks(source, settings):
                 with writing_to(settings.data_dir):
                     file.write(chunk)
                     file.flush()
@@ -294,6 +329,9 @@ def _chunks(source: Source, settings: Settings) -> Iterator[bytes]:
     if source.member is not None:
         yield from archive.stream(source.path, source.member, settings)
         return
+    if isinstance(source.path, Place):
+        yield from source.path.chunks()
+        return
     with source.path.open("rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise UnreadableNow("It is no file any more.", "Run again.")
@@ -303,12 +341,12 @@ def _chunks(source: Source, settings: Settings) -> Iterator[bytes]:
 
 def _unreadable(source: Source, error: OSError) -> UnreadableNow:
     """What to say of a file that the system does not let us read. Raises BadInput where it is gone."""
-    if error.errno in GONE or not source.path.parent.is_dir():
+    if error.errno in GONE or (isinstance(source.path, Path) and not source.path.parent.is_dir()):
         raise _gone(source.path, error) from error
     return UnreadableNow(f"The file cannot be read: {error.strerror}.", "Check its permissions and the disk.")
 
 
-def _gone(path: Path, error: OSError) -> BadInput:
+def _gone(path: Location, error: OSError) -> BadInput:
     return BadInput(
         f"{path.name} was there and is not any more: {error.strerror}. Nothing was changed.",
         "Connect its drive or put it back, or leave it out; then run again.",

@@ -20,6 +20,7 @@ from lora_builder.models import load_body_model, load_face_model, versions
 from lora_builder.models.interface import BodyModel, DetectedFace, FaceModel
 from lora_builder.models.yunet_sface import aligned_smoothly
 from lora_builder.pixels import SHARP_SIDE, content_box, exposure, motion, sharpness, tile_sharpness
+from lora_builder.places import Location, Place, located
 from lora_builder.records import (
     COLOUR_SIDE,
     GREY_SIDE,
@@ -146,15 +147,43 @@ def preview_path(settings: Settings, sha256: str) -> Path:
     return settings.data_dir / "previews" / sha256[:2] / f"{sha256}.jpg"
 
 
+def preview(settings: Settings, sha256: str) -> Path:
+    """The same, brought here first where several machines share their previews. Raises BadInput."""
+    path = preview_path(settings, sha256)
+    shared = _shared_preview(settings, sha256)
+    if isinstance(shared, Path):
+        return shared
+    if shared is not None and not path.exists():
+        atomic_write(path, b"".join(shared.chunks()), settings.data_dir)
+    return path
+
+
+def forget_preview(settings: Settings, sha256: str) -> None:
+    """Removes the preview of a photo, here and where it is shared. Raises OutputUnwritable."""
+    preview_path(settings, sha256).unlink(missing_ok=True)
+    shared = _shared_preview(settings, sha256)
+    if isinstance(shared, Place):
+        shared.remove()
+    elif shared is not None:
+        shared.unlink(missing_ok=True)
+
+
+def _shared_preview(settings: Settings, sha256: str) -> Location | None:
+    """Where several machines look for it, None where there is but this one."""
+    if not settings.previews:
+        return None
+    return located(settings.previews) / sha256[:2] / f"{sha256}.jpg"
+
+
 def thumbnail(settings: Settings, sha256: str) -> bytes | None:
     """A small JPEG of the preview, None where there is none."""
     try:
-        with Image.open(preview_path(settings, sha256)) as image:
+        with Image.open(preview(settings, sha256)) as image:
             image.draft("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
             image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=80)
-    except OSError:
+    except (OSError, BadInput):
         return None
     return buffer.getvalue()
 
@@ -313,4 +342,10 @@ def _write_preview(sha256: str, pixels: Pixels, settings: Settings) -> None:
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=settings.preview_jpeg_quality)
-    atomic_write(path, buffer.getvalue(), settings.data_dir)
+    shared = _shared_preview(settings, sha256)
+    if isinstance(shared, Place):
+        shared.write(buffer.getvalue())
+    elif shared is not None:
+        atomic_write(shared, buffer.getvalue())
+    else:
+        atomic_write(path, buffer.getvalue(), settings.data_dir)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_builder import edits, measure
+from lora_builder.abroad import Item, Result, Work, collected, cut_into, drop_of, sharing_previews, told
 from lora_builder.advice import facts_of
 from lora_builder.caption.asking import CaptionTask
 from lora_builder.caption.records import CaptionEntry
@@ -31,7 +32,9 @@ from lora_builder.files import locked, swept, writing_to
 from lora_builder.focus import more_frames
 from lora_builder.framing import chosen, framed
 from lora_builder.ingest import identify, list_sources
-from lora_builder.models import calibration, warm_up
+from lora_builder.models import calibration, loading
+from lora_builder.places import Place, keys
+from lora_builder.publish import publish
 from lora_builder.records import (
     Caption,
     Crop,
@@ -73,6 +76,8 @@ class _Job:
     project: Project
     settings: Settings
     workers: Workers
+    place: Place | None
+    """The store that the results go to, None where they stay in the project's folder."""
     cancelled: Callable[[], bool]
     photos: list[Photo] = field(default_factory=list)
     problems: list[tuple[str, Rejected]] = field(default_factory=list)
@@ -99,6 +104,10 @@ class _Job:
             raise Cancelled("Stopped. What was done is kept.", "Run again to go on.")
         check_disk(self.settings, self.project.folder, self.settings.data_dir)
         return Event(self.project.name, stage, done, total, photo, message, pixels)
+
+    def told(self, work: Work[Item, Result]) -> Callable[[Item], Result]:
+        """A stage's function as the workers need it."""
+        return told(work, self.project.folder, self.project.input, self.place, self.settings)
 
     @property
     def kept(self) -> list[Verdict]:
@@ -142,9 +151,11 @@ def _run(
         (Stage.CAPTION, functools.partial(_caption, dry_run=dry_run)),
         (Stage.PACK, functools.partial(_pack, dry_run=dry_run)),
     ]
-    workers = open_workers(settings, cancelled)
+    place = store.notes.place(project.id)
+    settings = sharing_previews(settings, place)
+    workers = open_workers(settings, cancelled, keys(project.input, place))
     with swept(settings.data_dir), locked(project.folder), workers:
-        job = _Job(store, project, settings, workers, cancelled, overrides=store.overrides(project.id))
+        job = _Job(store, project, settings, workers, place, cancelled, overrides=store.overrides(project.id))
         for stage, step in steps[: last + 1]:
             if not (dry_run and stage is Stage.CROP):
                 yield from step(job)
@@ -157,8 +168,10 @@ def _ingest(job: _Job) -> Iterator[Event]:
     total = len(listing.sources)
     problems = list(listing.problems)
     yield job.event(Stage.INGEST, 0, total, message=str(look_around(job.project.folder)))
-    work = functools.partial(identify, settings=job.settings)
-    for source, result in Here(job.cancelled).each(work, listing.sources):
+    # Bytes that lie elsewhere are read where the work is done.
+    away = job.settings.cluster or isinstance(job.project.input, Place)
+    workers = job.workers if away else Here(job.cancelled)
+    for source, result in workers.each(job.told(identify), listing.sources):
         if isinstance(result, Photo):
             job.photos.append(result)
         else:
@@ -192,8 +205,7 @@ def _measure(job: _Job) -> Iterator[Event]:
     yield job.event(Stage.MEASURE, len(job.looks), total)
     batch: dict[str, Look] = {}
     try:
-        work = functools.partial(measure.measure, settings=job.settings.without_secrets)
-        load = functools.partial(warm_up, job.settings.without_secrets)
+        work, load = job.told(measure.measure), loading(job.settings)
         for photo, look in job.workers.each(work, missing, warm_up=load):
             batch[photo.sha256] = job.looks[photo.sha256] = look
             if isinstance(look, Rejected):
@@ -258,21 +270,21 @@ def _crop(job: _Job) -> Iterator[Event]:
     cache = job.project.folder / CACHE / "crops"
     with writing_to(job.project.folder):
         cache.mkdir(parents=True, exist_ok=True)
-    sums = Sums(job.project.folder)
+    sums, drop = Sums(job.project.folder), drop_of(job.place, job.settings)
     while True:
         job.cuts = _tasks(job, cache)
         tasks = list(job.cuts.values())
         missing = [task for task in tasks if not all(path.exists() for path in task.files)]
         failed = 0
         yield job.event(Stage.CROP, len(tasks) - len(missing), len(tasks))
-        work = functools.partial(cut, settings=job.settings.without_secrets)
+        work = job.told(cut if drop is None else functools.partial(cut_into, drop=drop))
         for done, (task, result) in enumerate(job.workers.each(work, missing), len(tasks) - len(missing) + 1):
             if isinstance(result, Rejected):
                 failed += 1
                 job.looks[task.photo.sha256] = result
                 unreadable(job.project.id, Stage.CROP, task.photo.sha256, result.message)
             else:
-                sums.note(result)
+                sums.note(result if drop is None else collected(result, drop))
             yield job.event(Stage.CROP, done, len(tasks), task.photo.source.name)
         if not failed:
             break
@@ -370,7 +382,10 @@ def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
         job.skipped,
         job.people,
     )
-    yield job.event(Stage.PACK, 1, 1, message=str(folder))
+    if job.place is not None:
+        for done, total, name in publish(folder, job.place):
+            yield job.event(Stage.PACK, done, total + 1, name)
+    yield job.event(Stage.PACK, 1, 1, message=str(job.place or folder))
 
 
 def _decisions(job: _Job, images: bool = True) -> list[Decision]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from lora_builder.places import Location
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """Upright sRGB, shape (height, width, 3)."""
@@ -148,11 +150,12 @@ class Source:
     """Where the bytes of one input file are.
 
     `name` is the path inside the input for people, `/`-separated and readable. `path` is the file
-    itself, or the archive that holds it; then `member` is its position in the archive's directory.
+    itself, here or in a store, or the archive that holds it; then `member` is its position in the
+    archive's directory.
     """
 
     name: str
-    path: Path
+    path: Location
     member: int | None = None
 
 

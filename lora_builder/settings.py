@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         False,
         description="Let a tcp:// cluster be on another machine: only on a network that is yours alone.",
     )
+    previews: str = Field(
+        "", description="Folder or store (s3://...) for previews that machines share; empty: data folder."
+    )
 
     # Vision models
     modelscope_token: SecretStr = Field(SecretStr(""), description="Key for BASE_URL.")

@@ -1,4 +1,4 @@
-"""Dask clusters for tests: real processes on loopback."""
+"""Dask clusters and S3 servers for tests: real processes on loopback."""
 
 from __future__ import annotations
 
@@ -70,6 +70,43 @@ class DaskCluster:
             process.wait()
 
     def __enter__(self) -> DaskCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class S3Server:
+    """An S3 server in a process of its own on loopback, with one bucket; it forgets when it ends."""
+
+    BUCKET = "photos"
+
+    def __init__(self, place: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "tester",
+            "AWS_SECRET_ACCESS_KEY": "marked-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        with (place / "s3.log").open("ab") as log:
+            command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for(port)
+
+    def make_bucket(self) -> str:
+        """The address of the new bucket; the environment must be in force."""
+        import fsspec
+
+        fsspec.filesystem("s3", use_listings_cache=False).mkdir(self.BUCKET)
+        return f"s3://{self.BUCKET}"
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> S3Server:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,6 +18,7 @@ from lora_builder import logs
 from lora_builder.cli.common import (
     BaseModel,
     ClassWord,
+    Cluster,
     DryRun,
     FaceModel,
     Input,
@@ -40,9 +40,9 @@ from lora_builder.cli.common import (
     print_json,
     read_settings,
 )
-from lora_builder.errors import BadInput, LoraBuilderError
+from lora_builder.cli.outputs import known_projects, new_projects, results
+from lora_builder.errors import LoraBuilderError
 from lora_builder.explain import printable
-from lora_builder.ingest import find_projects
 from lora_builder.records import Decision, Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
@@ -73,6 +73,7 @@ def run_all(
     resolution: Resolution = None,
     target: Target = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     face_model: FaceModel = None,
     reference: Reference = None,
     layout: LayoutNames = None,
@@ -90,6 +91,7 @@ def run_all(
         resolution=resolution,
         target_count=target,
         workers=workers,
+        cluster=cluster,
         face_model=face_model,
         references=tuple(reference) if reference else None,
         layouts=tuple(layout) if layout else None,
@@ -126,8 +128,8 @@ _stage_command(Stage.PACK, "Write dataset, report and ZIP of the projects prepar
 
 def build(
     settings: Settings,
-    input: Path | None,
-    output: Path,
+    input: str | None,
+    output: str,
     stages: Sequence[Stage],
     single: bool,
     dry_run: bool,
@@ -137,7 +139,10 @@ def build(
     logs.start(settings, logging.DEBUG if verbose else logging.ERROR)
     summaries: list[Summary] = []
     with Store(settings.database) as store:
-        projects = _projects(store, settings, input, output, single)
+        if input is None:
+            projects = known_projects(store, output, settings)
+        else:
+            projects = new_projects(store, input, output, settings, single)
         try:
             for project in projects:
                 summaries.append(_run_one(store, project, settings, stages, dry_run))
@@ -148,24 +153,6 @@ def build(
     failed = sum(summary.error is not None for summary in summaries)
     if failed:
         raise typer.Exit(1 if failed == len(summaries) else 3)
-
-
-def _projects(
-    store: Store, settings: Settings, input: Path | None, output: Path, single: bool
-) -> list[Project]:
-    if input is None:
-        below = output.resolve()
-        known = [p for p in store.projects() if p.folder == below or below in p.folder.parents]
-        if not known:
-            raise BadInput(f"No project is known in {output}.", "Run `prepare` or `run-all` first.")
-        return known
-    inside = input.resolve()
-    if inside == output.resolve() or inside in output.resolve().parents:
-        raise BadInput("The output folder lies inside the input.", "Choose one beside it.")
-    return [
-        store.project(output / found.name, found.name, found.path)
-        for found in find_projects(input, settings, single=single)
-    ]
 
 
 def _run_one(
@@ -184,7 +171,7 @@ def _run_one(
     decisions: list[Decision] = store.decisions(project.id) if error is None else []
     return Summary(
         project.name,
-        str(project.folder),
+        str(results(store, project)),
         len(decisions),
         sum(decision.verdict == "kept" for decision in decisions),
         dict(sorted(Counter(decision.reason for decision in decisions).items())),

@@ -24,8 +24,12 @@ app = typer.Typer(
 out = Console(markup=False)
 err = Console(stderr=True)
 
-Input = Annotated[Path, typer.Option("--input", "-i", help="Folder, ZIP, or a folder of several.")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Where the datasets go.")]
+Input = Annotated[
+    str, typer.Option("--input", "-i", help="Folder, ZIP, or a folder of several; also s3://, gs://, hf://.")
+]
+Output = Annotated[
+    str, typer.Option("--output", "-o", help="Where the datasets go: a folder, or s3://, gs://.")
+]
 Single = Annotated[bool, typer.Option(help="Take the whole input as one project.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]
@@ -38,6 +42,7 @@ ClassWord = Annotated[str | None, typer.Option(help="What they are: woman, man, 
 Resolution = Annotated[int | None, typer.Option(help="Side of the square crops, pixels.")]
 Target = Annotated[int | None, typer.Option(help="Keep at most this many photos.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; 0: one per core.")]
+Cluster = Annotated[str | None, typer.Option(help="Dask scheduler, as tcp://127.0.0.1:8786.")]
 FaceModel = Annotated[str | None, typer.Option(help="Face model by name; see `models`.")]
 LayoutNames = Annotated[
     list[str] | None, typer.Option("--layout", help="Trainer's layout; several times for several.")

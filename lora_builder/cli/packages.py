@@ -24,6 +24,7 @@ from lora_builder.cli.common import (
     print_json,
     read_settings,
 )
+from lora_builder.cli.outputs import known_projects, published
 from lora_builder.errors import BadInput, BadSettings
 from lora_builder.export import hub, packages
 from lora_builder.export.layouts import LAYOUTS
@@ -31,7 +32,7 @@ from lora_builder.export.plan import ExportPlan, plan
 from lora_builder.export.write import class_pictures, write_layouts
 from lora_builder.files import locked
 from lora_builder.settings import Settings, load, origins
-from lora_builder.store import Project, Store
+from lora_builder.store import Store
 
 Package = Annotated[Path, typer.Argument(help="Folder or ZIP of an export, or a project's folder.")]
 
@@ -78,7 +79,7 @@ def export(
         raise BadInput("No layout is named.", "Give --layout NAME, as often as you like; see `layouts`.")
     made: dict[str, Any] = {}
     with Store(settings.database) as store:
-        for project in known_projects(store, output):
+        for project in known_projects(store, output, settings):
             # What the run was made with holds, unless it is said otherwise here.
             ran_with = as_it_ran(project.folder, set, given)
             with locked(project.folder):
@@ -89,6 +90,7 @@ def export(
                     continue
                 decisions = store.decisions(project.id)
                 made[project.name] = write_layouts(project.folder, images, decisions, ran_with, classes)
+                published(store, project)
     if dry_run:
         _show_plans(made, json)
     elif json:
@@ -166,7 +168,7 @@ def recipes(
 
 @app.command()
 def push(
-    project: Annotated[Path, typer.Argument(help="Folder of one project, as in DATASETS/anna.")],
+    project: Annotated[str, typer.Argument(help="Folder of one project, as in DATASETS/anna.")],
     repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Dataset repository on the Hub.")],
     public: Annotated[
         bool, typer.Option(help="Let everybody see it; needs --consent and --licence.")
@@ -181,7 +183,7 @@ def push(
     given = {"licence": licence, "consent": consent}
     settings = read_settings(set, **given)
     with Store(settings.database) as store:
-        (known,) = known_projects(store, project)[:1]
+        (known,) = known_projects(store, project, settings)[:1]
         with locked(known.folder):
             done = hub.push(
                 packages.read_project(known.folder),
@@ -202,15 +204,6 @@ def push(
     out.print(
         f"{done.url} ({seen}, {done.files} files, commit {done.commit[:8]})", highlight=False, markup=False
     )
-
-
-def known_projects(store: Store, output: Path) -> list[Project]:
-    """The projects built in OUTPUT, or the one whose folder it is. Raises BadInput."""
-    below = output.resolve()
-    found = [p for p in store.projects() if p.folder == below or below in p.folder.parents]
-    if not found:
-        raise BadInput(f"No project is known in {output}.", "Run `run-all` first.")
-    return found
 
 
 def as_it_ran(folder: Path, pairs: list[str] | None, given: dict[str, Any]) -> Settings:

@@ -13,7 +13,7 @@ from lora_builder.caption.endpoints import PRESETS, endpoints_of, models_of
 from lora_builder.caption.probe import probe
 from lora_builder.cli.build import build
 from lora_builder.cli.common import Json, Output, Set, Verbose, app, out, print_json, read_settings
-from lora_builder.cli.packages import known_projects
+from lora_builder.cli.outputs import known_projects
 from lora_builder.records import Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Store
@@ -93,7 +93,7 @@ def ledger(output: Output, json: Json = False) -> None:
     settings = read_settings(None)
     rows: list[dict[str, Any]] = []
     with Store(settings.database) as store:
-        for project in known_projects(store, output):
+        for project in known_projects(store, output, settings):
             rows += [{"project": project.name, **asdict(line)} for line in store.ledger.sums(project.id)]
     if json:
         print_json(rows)

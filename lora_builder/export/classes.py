@@ -41,6 +41,7 @@ def class_images(cache: Path, settings: Settings) -> list[ClassImage]:
             continue
         path = _ready(photo, cache, settings)
         if path is not None:
+            assert isinstance(source.path, Path)  # the folder is this machine's
             made.append((photo.sha256, path, _caption(source.path, settings)))
     if not made:
         raise BadInput(f"There are no class pictures in {folder}.", "Choose a folder with some.")

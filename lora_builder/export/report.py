@@ -47,6 +47,7 @@ _SKIPPED_WORDS = {"hidden": "hidden files", "not_image": "files that are no pict
 
 _MACHINE_ONLY = {
     *("data_dir", "insightface_root", "workers", "allow_download", "photo_memory_mb", "reserve_disk_mb"),
+    *("cluster", "cluster_unencrypted", "previews"),
     *("endpoints", "endpoint_keys", "private_endpoints", "regularisation"),
     *("log_paths", "share", "login_file", "behind_proxy", "trusted_proxies", "jobs_in", "job_lease_s"),
     *("visitor_upload_mb", "visitor_megapixels", "visitor_jobs", "address_visitors", "all_visitors"),

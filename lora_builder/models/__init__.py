@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from lora_builder.errors import BadSettings
 from lora_builder.models.interface import BodyModel, Calibration, FaceModel, ModelInfo
@@ -45,6 +46,22 @@ def warm_up(settings: Settings) -> None:
     """Loads what measuring will need, so that the first photo waits for nothing."""
     load_face_model(settings)
     load_body_model(settings)
+
+
+def loading(settings: Settings) -> Callable[[], None]:
+    """`warm_up` for workers: the same for all runs with these models, so that nothing is loaded twice."""
+    return functools.partial(
+        _load,
+        settings.face_model,
+        str(settings.insightface_root),
+        settings.allow_download,
+        settings.body_model,
+    )
+
+
+def _load(face_model: str, insightface_root: str, allow_download: bool, body_model: str) -> None:
+    _face_model(face_model, insightface_root, allow_download)
+    _body_model(body_model)
 
 
 def available(settings: Settings) -> list[ModelInfo]:

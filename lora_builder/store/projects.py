@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lora_builder.places import Location, located
 from lora_builder.records import Box, Decision, Look, Override, Photo, Rejected, Source
 from lora_builder.store.captions import Captions
 from lora_builder.store.database import open_database, upsert
@@ -52,7 +53,7 @@ class Project:
     id: str
     name: str
     folder: Path
-    input: Path
+    input: Location
     owner: str | None
     created_at: float
 
@@ -90,7 +91,7 @@ class Store:
         """Lets go of the connections."""
         self._engine.dispose()
 
-    def project(self, folder: Path, name: str, input: Path, owner: str | None = None) -> Project:
+    def project(self, folder: Path, name: str, input: Location, owner: str | None = None) -> Project:
         """The project that lives in `folder`, made if there is none."""
         folder, input = folder.resolve(), input.resolve()
         fresh = Project(secrets.token_urlsafe(24), name, folder, input, owner, time.time())
@@ -232,7 +233,7 @@ class Store:
             rows = connection.execute(_photos.select().where(_photos.c.project_id == project_id)).all()
         rows = sorted(rows, key=lambda row: row.source)
         photos = [
-            Photo(Source(row.source, Path(row.path), row.member), row.sha256, row.bytes)
+            Photo(Source(row.source, located(row.path), row.member), row.sha256, row.bytes)
             for row in rows
             if row.sha256 is not None
         ]
@@ -289,8 +290,8 @@ class Store:
                 connection.execute(table.insert(), rows)
 
 
-def _project(row: Any, input: Path | None = None) -> Project:
-    return Project(row.id, row.name, Path(row.folder), input or Path(row.input), row.owner, row.created_at)
+def _project(row: Any, input: Location | None = None) -> Project:
+    return Project(row.id, row.name, Path(row.folder), input or located(row.input), row.owner, row.created_at)
 
 
 def _decision(line: dict[str, Any]) -> Decision:

@@ -293,7 +293,7 @@ class Desk:
         if kind == "thumb":
             return measure.thumbnail(self.settings, name) or b""
         if kind == "preview":
-            path = measure.preview_path(self.settings, name)
+            path = measure.preview(self.settings, name)
             return path.read_bytes() if path.is_file() else b""
         if kind == "face":
             return _face(self.settings, name)
@@ -344,7 +344,7 @@ def _face(settings: Settings, name: str) -> bytes:
     sha256, *parts = name.split("_")
     x, y, w, h = (int(part) / 1000 for part in parts)
     try:
-        with Image.open(measure.preview_path(settings, sha256)) as image:
+        with Image.open(measure.preview(settings, sha256)) as image:
             wide, high = image.size
             box = (round(x * wide), round(y * high), round((x + w) * wide), round((y + h) * high))
             face = image.crop(box)

@@ -85,9 +85,10 @@ class Intake:
             raise BadInput(tr("too_much", language, mb=f"{limit:,}"), tr("too_much_remedy", language))
         made: list[Path] = []
         try:
-            with writing_to(project.input):
+            inside = project.folder / INPUT
+            with writing_to(inside):
                 for source, upload in zip(sources, uploads, strict=True):
-                    target = _free(project.input / _inside(upload.name or source.name))
+                    target = _free(inside / _inside(upload.name or source.name))
                     target.parent.mkdir(parents=True, exist_ok=True)
                     made.append(target)
                     shutil.copyfile(source, target)
@@ -137,7 +138,7 @@ class Intake:
         if self.owns_input(project):
             source = place / INPUT
             with writing_to(place):
-                shutil.copytree(project.input, source, copy_function=_linked)
+                shutil.copytree(project.folder / INPUT, source, copy_function=_linked)
         copy = self.store.project(place, tr("copy_of", language, name=project.name), source, project.owner)
         self.store.notes.write(copy.id, SETTINGS, self.store.notes.read(project.id, SETTINGS))
         for sha256, override in self.store.overrides(project.id).items():
@@ -158,7 +159,7 @@ class Intake:
         self.store.delete_project(project.id)
         unused = self.store.unused(contents) | self.store.orphans()
         for sha256 in unused:
-            measure.preview_path(self.settings, sha256).unlink(missing_ok=True)
+            measure.forget_preview(self.settings, sha256)
         self.store.forget_looks(unused)
         self.store.compact()
 

@@ -28,7 +28,7 @@ STAGES_OF: Mapping[str, tuple[Stage, ...]] = {
 MACHINE = frozenset(
     "data_dir database_url redis_url jobs_in job_lease_s "
     "modelscope_token base_url focus_model tag_model fallback_model "
-    "cluster cluster_unencrypted "
+    "cluster cluster_unencrypted previews "
     "max_upload_mb max_image_pixels max_archive_files max_archive_mb photo_timeout_s workers "
     "photo_memory_mb reserve_disk_mb log_paths login login_file share behind_proxy trusted_proxies "
     "visitor_upload_mb visitor_megapixels visitor_jobs address_visitors all_visitors metrics_token "

@@ -12,7 +12,10 @@ from lora_builder import memory
 from lora_builder.errors import LoraBuilderError
 from lora_builder.workers.interface import Item, Result
 
-SECRET_VARIABLES = ("_TOKEN", "_API_KEY", "_SECRET", "_PASSWORD", "DATABASE_URL", "REDIS_URL", "LOGIN")
+SECRET_VARIABLES = (
+    *("_TOKEN", "_API_KEY", "_ACCESS_KEY", "_SECRET", "_PASSWORD"),
+    *("DATABASE_URL", "REDIS_URL", "LOGIN"),
+)
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

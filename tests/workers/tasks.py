@@ -39,3 +39,7 @@ def noted(number: int, marks: Path) -> int:
     with (marks / "ended").open("a") as file:
         file.write(f"{number}\n")
     return number
+
+
+def tell_secrets(_: int) -> list[str]:
+    return [value for value in os.environ.values() if "marked" in value]

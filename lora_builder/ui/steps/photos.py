@@ -14,7 +14,7 @@ from lora_builder.records import Rejected
 from lora_builder.store import Project
 from lora_builder.ui import samples
 from lora_builder.ui.editors.sent import names_of
-from lora_builder.ui.intake import Upload
+from lora_builder.ui.intake import INPUT, Upload
 from lora_builder.ui.said import said
 from lora_builder.ui.static import script
 from lora_builder.ui.steps import Updates, View, place
@@ -88,7 +88,7 @@ class Photos:
             "words": words_for("photos_", view.language) | words_for("step_", view.language),
             "limit": desk.settings.max_upload_mb,
             "promise": f"{where} {limits}",
-            "empty": project is None or not (reads or any(project.input.iterdir())),
+            "empty": project is None or not (reads or any((project.folder / INPUT).iterdir())),
             "reads": printable(str(project.input)) if project is not None and reads else "",
             "removed": [[name, printable(name)] for name in settings.removed] if project else [],
             "moment": desk.jobs.latest(project.id) if project else None,
@@ -148,7 +148,7 @@ class Photos:
         """A project with pictures that come with the app."""
         intake = view.desk.intake
         project = view.project or intake.create(view.owner, tr("sample_name", view.language), view.language)
-        samples.write_samples(project.input)
+        samples.write_samples(project.folder / INPUT)
         view.desk.set_settings(project, {"resolution": samples.RESOLUTION, "trigger": "ohwx"})
         view.desk.run(project)
         return self.shell.at(self.shell.moved(view, project=project.id))

@@ -1,0 +1,245 @@
+"""Work and photos beyond this machine: an S3 server and a Dask cluster, both real, on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lora_builder import pipeline, places
+from lora_builder.abroad import Abroad
+from lora_builder.errors import BadInput, BadSettings, ClusterUnavailable
+from lora_builder.places import Location, Place, located
+from lora_builder.publish import MANIFEST, publish, work_folder
+from lora_builder.records import Photo, Source
+from lora_builder.settings import Settings, load
+from lora_builder.store import Store
+from lora_builder.store.notes import PLACE
+from lora_builder.workers import Processes
+from tests.far_servers import DaskCluster, S3Server
+from tests.test_pipeline import digests
+from tests.workers.tasks import tell_secrets
+
+pytest.importorskip("s3fs")
+pytest.importorskip("moto")
+pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server with an empty bucket."""
+    before = dict(os.environ)
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        os.environ.update(server.environment)
+        places._system.cache_clear()
+        server.make_bucket()
+        yield server
+    os.environ.clear()
+    os.environ.update(before)
+    places._system.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[DaskCluster]:
+    """Two workers with a data folder of their own."""
+    place = tmp_path_factory.mktemp("dask")
+    own = {"LORA_DATA_DIR": str(place / "data"), "LORA_CONFIG": str(place / "absent.toml")}
+    with DaskCluster(place, environment=s3.environment | own) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> dict[str, Location]:
+    """The test project on the disk and, the same bytes, in the bucket."""
+    from skimage.data import astronaut, coffee
+
+    folder = tmp_path_factory.mktemp("photos") / "Eileen"
+    (folder / "sub").mkdir(parents=True)
+    large = Image.fromarray(astronaut()).resize((900, 900), Image.Resampling.LANCZOS)
+    large.save(folder / "original.png")
+    large.resize((700, 700)).save(folder / "sub" / "smaller.jpg", quality=80)
+    (folder / "broken.jpg").write_bytes((folder / "sub" / "smaller.jpg").read_bytes()[:9000])
+    (folder / "notes.txt").write_text("not a picture")
+    (folder / ".DS_Store").write_bytes(b"litter")
+    picture = io.BytesIO()
+    Image.fromarray(coffee()).save(picture, "JPEG")
+    with zipfile.ZipFile(folder / "more.zip", "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("inside/coffee.jpg", picture.getvalue())
+    far = Place(f"s3://{S3Server.BUCKET}/people/Eileen")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            (far / path.relative_to(folder).as_posix()).put(path)
+    return {"disk": folder, "s3": far}
+
+
+def build(source: Location, output: Location, data: Path, **more: object) -> dict[str, str]:
+    """A run of its own with nothing known before; SHA-256 of all that it leaves, by path."""
+    settings = load(data_dir=data, resolution=512, body_model="none", trigger="ohwx", **more)
+    folder = work_folder(output, settings) if isinstance(output, Place) else output
+    with Store(settings.database) as store:
+        project = store.project(folder, "Eileen", source)
+        if isinstance(output, Place):
+            store.notes.write(project.id, PLACE, {"url": str(output)})
+        for _ in pipeline.run(store, project, settings):
+            pass
+    if isinstance(output, Path):
+        return digests(output)
+    left = {file.inside: b"".join(file.place.chunks()) for file in output.files()}
+    return {name: hashlib.sha256(data).hexdigest() for name, data in left.items()}
+
+
+@pytest.fixture(scope="module")
+def expected(photos: dict[str, Location], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a run on this machine's disk with two processes leaves."""
+    place = tmp_path_factory.mktemp("expected")
+    result = build(photos["disk"], place / "out", place / "data", workers=2)
+    lines = [json.loads(line) for line in (place / "out" / "decisions.jsonl").read_text().splitlines()]
+    assert [(line["source"], line["reason"]) for line in lines] == [
+        ("broken.jpg", "unreadable"),
+        ("more.zip/inside/coffee.jpg", "no_person"),
+        ("original.png", "kept"),
+        ("sub/smaller.jpg", "near_duplicate"),
+    ]
+    return result
+
+
+def test_photos_and_results_in_s3_give_the_same_bytes(
+    photos: dict[str, Location], expected: dict[str, str], tmp_path: Path
+) -> None:
+    """Decisions, pictures, captions, report, manifest and ZIP: as from a folder to a folder."""
+    sets = Place(f"s3://{S3Server.BUCKET}/local sets/Eileen")
+    assert build(photos["s3"], sets, tmp_path / "data", workers=1) == expected
+
+
+def test_a_cluster_on_a_shared_disk_gives_the_same_bytes(
+    photos: dict[str, Location], expected: dict[str, str], cluster: DaskCluster, tmp_path: Path
+) -> None:
+    """Dask's workers read and write the very folders."""
+    made = build(photos["disk"], tmp_path / "out", tmp_path / "data", cluster=cluster.address)
+    assert made == expected
+
+
+def test_a_cluster_with_s3_gives_the_same_bytes(
+    photos: dict[str, Location], expected: dict[str, str], cluster: DaskCluster, tmp_path: Path
+) -> None:
+    """Nothing is shared but the bucket; no photo comes to this machine, and nothing is left on the way."""
+    sets = Place(f"s3://{S3Server.BUCKET}/cluster sets/Eileen")
+    made = build(photos["s3"], sets, tmp_path / "data", cluster=cluster.address)
+    ours = {name: digest for name, digest in made.items() if not name.startswith(".")}
+    assert ours == expected
+    assert {name.split("/")[1] for name in made if name.startswith(".")} == {"previews"}
+    assert not list((tmp_path / "data" / "scratch").rglob("*.jpg"))
+    left = [path for path in (cluster.place / "data").rglob("*") if path.suffix in (".jpg", ".png")]
+    assert left == []
+
+
+def test_a_store_that_refuses_is_told_in_plain_words(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address and the remedy, for what is not there, for credentials, and for a lost network."""
+    with pytest.raises(BadInput, match=r"There is no s3://photos/absent\.jpg"):
+        list(Place("s3://photos/absent.jpg").chunks())
+    with pytest.raises(BadInput, match=r"no such bucket|There is no"):
+        Place("s3://no-such-bucket/a.jpg").read(0, 10)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fresh_connection()
+    with pytest.raises(BadInput, match="cannot be reached") as lost:
+        Place("s3://photos/a.jpg").size()
+    assert "network" in lost.value.remedy
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    fresh_connection()
+    with pytest.raises(BadInput, match="does not let us in") as refused:
+        Place("s3://photos/a.jpg").size()
+    assert "AWS_ACCESS_KEY_ID" in refused.value.remedy
+    monkeypatch.undo()
+    os.environ.update(s3.environment)
+    fresh_connection()
+
+
+def fresh_connection() -> None:
+    """Stores' libraries keep a connection; the next use makes another."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    places._system.cache_clear()
+
+
+def test_a_library_that_is_missing_or_a_scheme_that_nobody_knows_is_told() -> None:
+    """With the command that installs it."""
+    with pytest.raises(BadSettings, match="no store"):
+        Place("nonsense://a/b").files()
+    with pytest.raises(BadSettings, match="push"):
+        work_folder(Place("hf://datasets/ann/set"), load())
+
+
+def written(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def held(place: Place) -> dict[str, str]:
+    return {file.inside: b"".join(file.place.chunks()).decode() for file in place.files()}
+
+
+def test_publishing_sends_what_changed_and_takes_away_what_went(tmp_path: Path) -> None:
+    """The store holds exactly our files, and what others put there."""
+    place = Place(f"memory://{tmp_path.name}/set")
+    folder = tmp_path / "set"
+    written(folder, {"dataset/1.txt": "one", "dataset/2.txt": "two", MANIFEST: "{}", ".lock": ""})
+    assert [name for *_, name in publish(folder, place)] == ["dataset/1.txt", "dataset/2.txt", MANIFEST]
+    (place / "dataset/theirs.txt").write(b"theirs")
+    assert list(publish(folder, place)) == []
+    written(folder, {"dataset/1.txt": "uno"})
+    (folder / "dataset/2.txt").unlink()
+    assert [name for *_, name in publish(folder, place)] == ["dataset/1.txt", "dataset/2.txt", MANIFEST]
+    assert held(place) == {"dataset/1.txt": "uno", "dataset/theirs.txt": "theirs", MANIFEST: "{}"}
+
+
+def test_a_set_that_is_half_sent_has_no_manifest(tmp_path: Path) -> None:
+    """Whoever reads it in between can tell; the next run finishes it, from another machine too."""
+    place = Place(f"memory://{tmp_path.name}/half")
+    folder = tmp_path / "set"
+    written(folder, {"1.txt": "one", "2.txt": "two", MANIFEST: "{}"})
+    list(publish(folder, place))
+    written(folder, {"1.txt": "uno"})
+    sending = publish(folder, place)
+    next(sending)
+    sending.close()  # type: ignore[attr-defined]
+    assert MANIFEST not in held(place)
+    elsewhere = tmp_path / "elsewhere"
+    written(elsewhere, {"1.txt": "uno", "2.txt": "two", MANIFEST: "{}"})
+    list(publish(elsewhere, place))
+    assert held(place) == {"1.txt": "uno", "2.txt": "two", MANIFEST: "{}"}
+
+
+def look(photo: Photo, *, settings: Settings) -> Path:
+    return settings.data_dir
+
+
+def test_a_worker_works_in_its_own_folders_and_sees_ours(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data folder is its own; a folder of ours that it does not see is named, not guessed about."""
+    monkeypatch.setenv("LORA_DATA_DIR", str(tmp_path / "theirs"))
+    photo = Photo(Source("a.jpg", tmp_path / "a.jpg"), "0" * 64, 1)
+    assert Abroad(look, settings, (tmp_path,))(photo) == tmp_path / "theirs"
+    with pytest.raises(ClusterUnavailable, match=r"does not see .*absent"):
+        Abroad(look, settings, (tmp_path / "absent",))(photo)
+
+
+def test_workers_keep_the_keys_of_the_photos_store_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads from S3 needs its key; whoever reads a folder gets none."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "marked-s3")
+    monkeypatch.setenv("OPENAI_API_KEY", "marked-openai")
+    for location, seen in (("s3://bucket/a", ["marked-s3"]), ("/photos", [])):
+        with Processes(1, 20, keys=places.keys(located(location))) as workers:
+            assert dict(workers.each(tell_secrets, [1])) == {1: seen}
