@@ -100,12 +100,6 @@ def apply(
     return np.asarray(image)
 
 
-def preview(pixels: Pixels, edits: Edits, subject: Box | None = None, others: Sequence[Box] = ()) -> Pixels:
-    """The edited picture as a run would make it, at any size: finds the subject where that is needed."""
-    mask = masks.person(pixels, subject, others) if needs_mask(edits) else None
-    return apply(pixels, edits, subject, others, mask)
-
-
 def mirrored(measurement: Measurement) -> Measurement:
     """What captions must say of a mirrored picture: heads turned and tilted the other way."""
     faces = tuple(

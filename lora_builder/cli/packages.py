@@ -109,8 +109,9 @@ def verify(package: Package, json: Json = False) -> None:
     else:
         for fault in found.faults:
             out.print(f"{fault.path}: {fault.message}", highlight=False, markup=False, soft_wrap=True)
-        state = f"{len(found.faults)} faults" if found.faults else "everything is as it was written"
-        out.print(f"{found.layout}: {found.files} files, {found.images} pictures: {state}.", markup=False)
+        state = _counted(len(found.faults), "fault") if found.faults else "everything is as it was written"
+        held = f"{_counted(found.files, 'file')}, {_counted(found.images, 'picture')}"
+        out.print(f"{found.layout}: {held}: {state}.", highlight=False, markup=False)
     if found.faults:
         raise typer.Exit(1)
 
@@ -125,13 +126,41 @@ def diff(one: Package, other: Package, json: Json = False) -> None:
     if found.same:
         out.print("The two packages hold the same.")
         return
-    for name, values in asdict(found).items():
-        if not values:
-            continue
-        out.print(f"[bold]{name}[/]: {len(values)}")
+    for name, title in _CHANGES.items():
+        values = getattr(found, name)
+        if values:
+            out.print(f"{title} ({len(values)}):", highlight=False, markup=False)
         for value in values:
-            text = " -> ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-            out.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+            out.print(f"  {_change(name, value)}", highlight=False, markup=False, soft_wrap=True)
+
+
+_CHANGES = {
+    "added": "Pictures that are new",
+    "removed": "Pictures that are gone",
+    "recropped": "Pictures that are cut differently",
+    "reedited": "Pictures that are edited differently",
+    "recaptioned": "Captions that changed",
+    "settings": "Settings that changed",
+    "photos": "Photos that were decided differently, by the beginning of their SHA-256",
+    "files": "Files of the same name that hold something else",
+}
+"""What each field of a `Difference` says to people."""
+
+
+def _change(name: str, value: Any) -> str:
+    """One line of a difference."""
+    if isinstance(value, str):
+        return value
+    what, before, after = value
+    what = what[:12] if name == "photos" else what
+    was, now = ("nothing" if text in ("", None, [], ()) else str(text) for text in (before, after))
+    if name == "recaptioned":
+        return f"{what}\n    before: {was}\n    now:    {now}"
+    return f"{what}: {was} -> {now}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @app.command()
@@ -223,7 +252,7 @@ def _show_plans(plans: dict[str, ExportPlan], as_json: bool) -> None:
         print_json({name: asdict(found) for name, found in plans.items()})
         return
     for name, found in plans.items():
-        out.print(f"[bold]{name}[/]: {found.images} pictures")
+        out.print(f"{name}: {_counted(found.images, 'picture')}", highlight=False)
         _show_plan(found)
 
 
@@ -235,6 +264,6 @@ def _show_plan(found: ExportPlan) -> None:
         table.add_row(layout.name, str(layout.files), size, str(layout.repeats), str(layout.steps), buckets)
     out.print(table)
     for problem in (*found.problems, *(p for layout in found.layouts for p in layout.problems)):
-        kind = "[bold red]blocks[/]" if problem.blocks else "note"
+        kind = "This stops the export" if problem.blocks else "Note"
         names = f" ({', '.join(problem.images[:8])})" if problem.images else ""
         out.print(f"{kind}: {problem.message}{names} {problem.remedy}", highlight=False, soft_wrap=True)

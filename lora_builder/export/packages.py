@@ -201,7 +201,7 @@ def verify(path: Path, seen: Callable[[int, int], None] = lambda done, total: No
         sizes: dict[str, tuple[int, int]] = {}
         for done, (name, file) in enumerate(sorted(listed.items()), 1):
             if name not in present:
-                faults.append(Fault("missing", name, "The file is missing."))
+                faults.append(Fault("missing", name, "The file is missing: export again."))
             else:
                 faults += _file(package, name, file, sizes)
             seen(done, len(listed))
@@ -216,7 +216,9 @@ def _extras(layout: str, listed: Mapping[str, Any], present: set[str]) -> list[F
     extra = {name for name in present - set(listed) - {NAME} if Path(name).name not in _LITTER}
     if layout == "project":
         extra = {name for name in extra if name.startswith("dataset/")}
-    return [Fault("extra", name, "The file is not in the manifest.") for name in sorted(extra)]
+    return [
+        Fault("extra", name, "The file was added since: a trainer may read it.") for name in sorted(extra)
+    ]
 
 
 def _file(
@@ -235,7 +237,7 @@ def _file(
         yield Fault("unreadable", name, f"The file cannot be read: {error}.")
         return
     if digest.hexdigest() != file["sha256"] or size != file["bytes"]:
-        yield Fault("changed", name, "The file is not the one that was written.")
+        yield Fault("changed", name, "The file has changed since it was written.")
     if name.endswith(".txt") and "/" in name:
         yield from _caption(name, bytes(kept))
     if name.endswith(PICTURES):

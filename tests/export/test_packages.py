@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from lora_builder.cli import app
 from lora_builder.errors import BadArchive, BadInput, BadSettings
 from lora_builder.export.classes import class_images
 from lora_builder.export.images import TrainingImage
@@ -420,3 +422,24 @@ def test_an_export_no_longer_chosen_goes_once_it_is_out_of_date(
     }  # fmt: skip
     kept = [path for path in (exports / "ai-toolkit.yours-1").rglob("*") if path.is_file()]
     assert [path.read_bytes() for path in kept] == [b"a night of training"]
+
+
+def test_what_changed_is_said_in_words(
+    tmp_path: Path, material: Material, decisions: list[Decision], named: Settings
+) -> None:
+    """`diff` names pictures, both captions and both values of a setting; `verify` counts properly."""
+    one, other = (
+        named.model_copy(update={"layouts": ("plain",)}),
+        named.model_copy(update={"layouts": ("plain",), "recipe": "gentle"}),
+    )
+    write_layouts(tmp_path / "a", material.images, decisions, one)
+    changed = [replace(material.images[0], caption="ohwx from behind"), *material.images[1:]]
+    write_layouts(tmp_path / "b", changed, decisions, other)
+    packages = [str(tmp_path / name / "exports" / "plain") for name in "ab"]
+    said = CliRunner().invoke(app, ["diff", *packages]).output
+    assert "Captions that changed (1):" in said and "now:    ohwx from behind" in said
+    assert "recipe: nothing -> gentle" in said and "[bold]" not in said
+    (Path(packages[1]) / "dataset" / "more.txt").write_text("mine")
+    checked = CliRunner().invoke(app, ["verify", packages[1]])
+    assert checked.exit_code == 1
+    assert "3 pictures: 1 fault." in checked.output and "was added since" in checked.output
