@@ -148,7 +148,8 @@ def review(browser: Any, address: str, server: Server, owner: str, project: str,
     spent = (server.cpu_ms - before) / len(times)
     middle, worst = statistics.median(times), max(times)
     value = f"{middle:.0f} ms, worst {worst:.0f} ({spent:.0f} a move)"
-    row(f"a threshold moves, {count} photos", value, "100 at 500, 300 at 5,000")
+    wanted = {500: "100", 5000: "300"}.get(count, "")
+    row(f"a threshold moves and is kept, {count} photos", value, wanted)
     page.context.close()
 
 

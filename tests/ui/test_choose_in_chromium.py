@@ -87,7 +87,7 @@ def test_a_review_of_500_photos(reviewer: Visitor) -> None:
 
 
 def test_photos_that_only_the_user_can_tell(chromium: Any, address: str, app_data: Path) -> None:
-    """They are marked, the filter lists them, K and D answer them; People names the subject by one click."""
+    """They are marked and listed; K, D and a tap answer them; People names the subject by one click."""
     owner = new_token()
     settings = load(data_dir=app_data)
     with Store(settings.database) as store:
@@ -108,6 +108,13 @@ def test_photos_that_only_the_user_can_tell(chromium: Any, address: str, app_dat
     page.keyboard.press("d")
     page.wait_for_function("document.querySelectorAll('.ldb-tile').length === 8")
     assert counts(page) == (1, 9)
+    page.set_viewport_size({"width": 390, "height": 844})
+    undecided.first.click()
+    page.locator(".ldb-bulk.on").get_by_role("button", name="Leave out").click()
+    page.wait_for_function("document.querySelectorAll('.ldb-tile').length === 7")
+    page.click("#ldb-undo")
+    page.wait_for_function("document.querySelectorAll('.ldb-tile').length === 8")
+    page.set_viewport_size({"width": 1280, "height": 900})
     page.select_option("#ldb-filter", "-1")
     page.click("#ldb-tune")
     page.locator("#ldb-set-duplicates-take").uncheck()

@@ -30,6 +30,10 @@ const change = (name, data = {}) => {
   return last;
 };
 
+// The marks of the steps may wait until a run of keys or of slider steps has ended.
+let pausing = 0;
+const changed = () => { clearTimeout(pausing); pausing = setTimeout(() => trigger('changed', {}), 400); };
+
 // What is shown
 
 const repeatsOf = () => {
@@ -221,14 +225,14 @@ const decide = async (keep, prefer = false) => {
   if (after === null) focus = null;
   else if (after !== undefined) setFocus(after);
   bulk();
-  trigger('changed', {});
+  changed();
   if (ui.zoom.open) zoom();
 };
 
 const step = async (redo) => {
   settings = {};
   await change('undo', { redo });
-  trigger('changed', {});
+  changed();
 };
 
 const keys = (event) => {
@@ -276,7 +280,7 @@ const keepSettings = async () => {
   const moved = settings;
   settings = {};
   await change('tune', { settings: moved });
-  trigger('changed', {});
+  changed();
 };
 
 const slider = (control) => {

@@ -65,6 +65,15 @@ const start = () => {
   if (props.value.busy || seen === null) tick();
 };
 
+// Whoever goes on to another step has seen that all went well.
+const seenIt = (event) => {
+  if (!element.isConnected) { document.removeEventListener('click', seenIt); return; }
+  if (!event.target.closest('.ldb-go') || !host.querySelector('.ldb-progress.done')) return;
+  server.close(place());
+  host.replaceChildren();
+};
+document.addEventListener('click', seenIt);
+
 document.addEventListener('visibilitychange', () => { if (!document.hidden && props.value.busy) tick(); });
 start();
 watch('value', start);
