@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 OUTSIDE: tuple[tuple[str, str], ...] = (
-    # Several machines
+    # Several machines, and stores elsewhere
+    ("The worker on {host} does not see {place}.", "{host} 上的工作机看不到 {place}。"),
+    (
+        "Share that folder with the workers under the same path, or use a store: s3://bucket/folder.",
+        "请以相同路径向工作机共享该文件夹，或使用存储：s3://bucket/folder。",
+    ),
+    ("There is nothing in {place}.", "{place} 中什么也没有。"),
+    ("Check the address: a folder or a ZIP with photos.", "请检查地址：应为含有照片的文件夹或 ZIP。"),
+    ("{kind}:// needs a library that is not installed.", "{kind}:// 需要的库尚未安装。"),
+    ("{kind}:// is no store known here.", "{kind}:// 不是这里认识的存储。"),
+    ("As in s3://bucket/folder.", "例如 s3://bucket/folder。"),
+    ("hf:// takes whole datasets.", "hf:// 只接受完整的数据集。"),
+    ("Build in a folder, then `push` to the Hub.", "请先在文件夹中生成，再用 `push` 上传到 Hub。"),
     ("REDIS_URL is no address of a broker.", "REDIS_URL 不是消息代理的地址。"),
     ("It begins with {schemes}.", "应以 {schemes} 开头。"),
     ("REDIS_URL is set, and Kombu is not installed.", "设置了 REDIS_URL，但未安装 Kombu。"),
