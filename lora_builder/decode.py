@@ -23,6 +23,7 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from lora_builder.errors import UnreadableNow, UnreadablePhoto
 from lora_builder.records import Crop, Pixels
 from lora_builder.settings import Settings
+from lora_builder.traces import saved_again
 
 pillow_heif.register_heif_opener(thumbnails=False)
 Image.MAX_IMAGE_PIXELS = None  # our own cap, `max_image_pixels`, is checked before any decoding
@@ -59,6 +60,7 @@ class Decoded:
     """A photo at analysis size, and what its header says. `width`, `height`: the upright original's.
 
     `jpeg_quality`: 1..100 as libjpeg counts, guessed from the quantisation table; None for others.
+    `saved_again`: see `traces.saved_again`; 0 where the pixels were not decoded at full size.
     """
 
     pixels: Pixels
@@ -68,6 +70,7 @@ class Decoded:
     captured_at: float | None
     warnings: tuple[str, ...] = ()
     jpeg_quality: int | None = None
+    saved_again: float = 0.0
 
 
 def read_photo(path: Path, max_side: int, settings: Settings) -> Decoded:
@@ -82,10 +85,11 @@ def read_photo(path: Path, max_side: int, settings: Settings) -> Decoded:
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             image.draft(image.mode, (max_side, max_side))
         _load(image)
+        again = _saved_again(image, {(width, height), (height, width)})
         flat = _eight_bit(image, settings)
         flat.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
         upright = _upright(_to_srgb(flat, image, notes), image)
-        return Decoded(np.asarray(upright), width, height, name, captured, tuple(notes), quality)
+        return Decoded(np.asarray(upright), width, height, name, captured, tuple(notes), quality, again)
 
 
 def read_crop(path: Path, crop: Crop, settings: Settings) -> Pixels:
@@ -152,6 +156,14 @@ def _jpeg_quality(image: Image.Image) -> int | None:
     scale = 100 * sum(tables[min(tables)]) / STANDARD_TABLE_SUM
     quality = (200 - scale) / 2 if scale <= 100 else 5000 / scale
     return int(min(max(round(quality), 1), 100))
+
+
+def _saved_again(image: Image.Image, whole: set[tuple[int, int]]) -> float:
+    """Of a loaded JPEG that was not scaled while decoding; twice the analysis size and more is."""
+    tables = getattr(image, "quantization", None)
+    if not tables or image.mode not in ("RGB", "L") or image.size not in whole:
+        return 0.0
+    return saved_again(np.asarray(image.convert("L")), tuple(tables[min(tables)]))
 
 
 def _unknown(path: Path) -> Image.Image:

@@ -81,6 +81,7 @@ _DEFECTS: Mapping[str, tuple[str, str]] = {
     "defect_blown": ("{:.0%} of the face is burnt out", "脸部 {:.0%} 过曝"),
     "defect_dim": ("the face is dim ({:.2f} of 1)", "脸部偏暗（{:.2f}）"),
     "defect_eyes_hidden": ("the eyes are dark or behind glasses", "眼睛处于阴影或墨镜后"),
+    "defect_hand": ("a hand is before the face", "手挡在脸前"),
     "defect_small_face": ("the face is only {:.0f} pixels high in training", "训练图中脸部仅高 {:.0f} 像素"),
     "defect_coarse": ("heavily compressed (JPEG {:.0f})", "压缩严重（JPEG {:.0f}）"),
 }

@@ -42,6 +42,7 @@ PHOTO = np.dtype(
         ("content", "f8", 4),
         ("colours", "u1", (COLOUR_SIDE, COLOUR_SIDE, 3)),
         ("jpeg_quality", "i2"),
+        ("saved_again", "f8"),
         ("first_face", "i8"),
         ("faces", "i4"),
         ("first_body", "i8"),
@@ -257,6 +258,7 @@ class Looks(MutableMapping[str, Look]):
             None if np.isnan(content.x) else content,
             p["colours"].copy(),
             None if p["jpeg_quality"] < 0 else int(p["jpeg_quality"]),
+            float(p["saved_again"]),
         )
 
     def _face(self, row: int, grey: NDArray[np.uint8]) -> Face:
@@ -294,6 +296,7 @@ class Looks(MutableMapping[str, Look]):
         rows["content"] = [m.content or _UNKNOWN_BOX for m in new]
         rows["colours"] = [m.colours for m in new]
         rows["jpeg_quality"] = [-1 if m.jpeg_quality is None else m.jpeg_quality for m in new]
+        rows["saved_again"] = [m.saved_again for m in new]
         rows["faces"], rows["bodies"] = [len(m.faces) for m in new], [len(m.bodies) for m in new]
         rows["first_face"] = len(self._faces) + np.cumsum(rows["faces"]) - rows["faces"]
         rows["first_body"] = len(self._bodies) + np.cumsum(rows["bodies"]) - rows["bodies"]

@@ -39,7 +39,7 @@ from lora_builder.records import (
 )
 from lora_builder.settings import Settings
 
-MEASURE_VERSION = 3
+MEASURE_VERSION = 4
 """Part of every measurement's key; raise it when the same photo would measure otherwise."""
 
 HASHED_SIDE = 128
@@ -139,6 +139,7 @@ def measure_pixels(decoded: Decoded, sha256: str, settings: Settings) -> Measure
         content=content.scaled(scale),
         colours=cv2.resize(pixels[y:bottom, x:right], colours, interpolation=cv2.INTER_AREA),
         jpeg_quality=decoded.jpeg_quality,
+        saved_again=decoded.saved_again,
     )
 
 

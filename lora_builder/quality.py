@@ -29,6 +29,11 @@ SHADED, SHADED_TURN = 0.30, 30.0
 """The brighter eye over the darker cheek, below which eyes are behind dark glasses or in deep shadow;
 only of faces turned no further, in degrees."""
 
+HANDS, HAND_SEEN = slice(15, 23), 0.3
+"""Wrists and fingers among the 33 pose landmarks, and MediaPipe's visibility from which one inside the face
+box is a hand before the face: true of 2 of the 3 faces it names among 353 in ../shared/photos (the third
+is half behind a sign), and of 2 of the 5 with a hand at the mouth, cheek or forehead."""
+
 SMALL_FACE = 96.0
 """Pixels of the training picture below which a face teaches little (a twelfth of 1024)."""
 
@@ -51,6 +56,7 @@ class Defect(str, Enum):
     BLOWN = "blown"
     DIM = "dim"
     EYES_HIDDEN = "eyes_hidden"
+    HAND = "hand"
     SMALL_FACE = "small_face"
     COARSE = "coarse"
 
@@ -105,11 +111,25 @@ def defects(
         found[Defect.DIM] = chosen.brightness
     if light is not None and light.shade is not None and light.shade < SHADED:
         found[Defect.EYES_HIDDEN] = light.shade
+    hand = _hand(measurement, face)
+    if hand >= HAND_SEEN:
+        found[Defect.HAND] = hand
     if crop is not None:
         side = chosen.box.height * crop.height / crop.box.height
         if side < SMALL_FACE:
             found[Defect.SMALL_FACE] = side
     return found
+
+
+def _hand(measurement: Measurement, face: int) -> float:
+    """How surely the person's own wrist or finger is inside their face box, 0..1."""
+    box = measurement.faces[face].box
+    body = next((body for body in measurement.bodies if body.face == face), None)
+    if body is None:
+        return 0.0
+    x, y, seen = body.landmarks[HANDS].T
+    inside = (x > box.x) & (x < box.right) & (y > box.y) & (y < box.bottom)
+    return float(np.where(inside, seen, 0.0).max())
 
 
 def _shade(face: Face) -> float | None:

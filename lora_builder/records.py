@@ -250,8 +250,8 @@ class Measurement:
     `width`, `height`: upright pixels. `captured_at`: seconds of the camera's own clock (EXIF, no
     time zone), None if unknown. `content`: the picture without bars of one colour around it; `phash`
     (64 bits), `grey` (64, 64) and `colours` (4, 4, 3) are of it, squeezed square. `sharpness`: of its
-    sharpest tiles, so that bokeh is not blur. `jpeg_quality`: 1..100, None if unknown. `warnings`:
-    sentences for people.
+    sharpest tiles, so that bokeh is not blur. `jpeg_quality`: 1..100, None if unknown. `saved_again`: how
+    plainly it was a coarser JPEG before, from 1 on plainly. `warnings`: sentences for people.
     """
 
     sha256: str
@@ -269,6 +269,7 @@ class Measurement:
     content: Box | None = None
     colours: Pixels = field(default_factory=lambda: np.zeros((COLOUR_SIDE, COLOUR_SIDE, 3), np.uint8))
     jpeg_quality: int | None = None
+    saved_again: float = 0.0
 
 
 Look: TypeAlias = "Measurement | Rejected"

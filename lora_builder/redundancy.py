@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lora_builder.evidence import Evidence
 from lora_builder.figures import PairFigures
 from lora_builder.models.interface import Calibration
-from lora_builder.records import Floats, Measurement, Photo, Reason, Verdict
+from lora_builder.records import Face, Floats, Measurement, Photo, Reason, Verdict
 from lora_builder.settings import Settings
 
 SAME_MOMENT_SECONDS = 60.0
@@ -36,6 +36,12 @@ EYES_CLOSED = 0.25
 
 UNBARRED, COLOURLESS = 0.97, 8
 """Share of the picture that bars leave when there are none; spread of channels that is no colour."""
+
+LYING = 45.0
+"""Degrees of roll from which a face is lying: of a photo and its rotated copy, the upright one stays."""
+
+CLIPPED_STEP = 0.02
+"""Share of a picture that one copy must have burnt out or crushed more to count as the lesser one."""
 
 LOSSLESS = {"PNG", "TIFF", "BMP", "RAW"}
 
@@ -138,9 +144,10 @@ def best_first(
     rows: Sequence[int],
     preferred: set[int],
 ) -> list[int]:
-    """The rows in the order in which they stay: the user's choice, open eyes, resolution, no bars
-    around it, colour, a lossless format, the camera's clock (copies lose it), sharpness, bytes a
-    pixel, JPEG quality, the photo that stands for most others, bytes, name.
+    """The rows in the order in which they stay: the user's choice, open eyes, a face that is upright,
+    resolution, no bars around it, colour, a lossless format, the camera's clock (copies lose it), not
+    saved again (`traces.py`), nothing burnt out or crushed, sharpness, bytes a pixel, JPEG quality, the
+    photo that stands for most others, bytes, name.
 
     Resolution, sharpness and bytes a pixel go in steps, so that noise in one does not outrank the
     next; bars around the picture are no resolution.
@@ -178,15 +185,24 @@ def merits_in(measurement: Measurement, photo: Photo, index: int) -> tuple[objec
     area = content.area if content else float(measurement.width * measurement.height)
     return (
         blink,
+        not _upright(measurement, face),
         -round(4 * math.log2(area)),
         area < UNBARRED * measurement.width * measurement.height,
         int((measurement.colours.max(axis=2) - measurement.colours.min(axis=2)).max()) < COLOURLESS,
         measurement.format not in LOSSLESS,
         measurement.captured_at is None,
+        measurement.saved_again >= 1,
+        int((measurement.exposure.clipped_bright + measurement.exposure.clipped_dark) / CLIPPED_STEP),
         -round(3 * math.log(max(sharpness, 1e-6))),
         -round(2 * math.log2(max(photo.bytes, 1) / area)),
         -(measurement.jpeg_quality or 100),
     )
+
+
+def _upright(measurement: Measurement, face: Face | None) -> bool:
+    """Whether the subject's face, or without one any face, is upright."""
+    faces = measurement.faces if face is None else (face,)
+    return any(abs(face.pose.roll) < LYING for face in faces)
 
 
 def keeper_of(row: int, repeated: Repeats, kept: set[int], keep_per_cluster: int) -> tuple[int, Kind] | None:

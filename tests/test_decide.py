@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from lora_builder.decide import decide, gather
 from lora_builder.identity import people_found
 from lora_builder.looks import Looks
-from lora_builder.records import Box, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
+from lora_builder.records import (
+    Box,
+    Exposure,
+    HeadPose,
+    Look,
+    Measurement,
+    Override,
+    Photo,
+    Reason,
+    Rejected,
+    Verdict,
+)
 from lora_builder.settings import Settings, load
 from tests.made import CALIBRATION, face, measurement, person, photo
 
@@ -99,6 +110,23 @@ def test_a_smaller_copy_yields_to_the_original() -> None:
     verdict = judge(looks)["d"]
     assert verdict.reason is Reason.NEAR_DUPLICATE and verdict.because_of == "b.jpg"
     assert verdict.scores["hash_distance"] == 0 and verdict.scores["picture_ssim"] > 0.99
+
+
+def test_of_a_photo_and_its_copies_the_original_stays() -> None:
+    """However many bytes a copy has: one that lies, was a coarser JPEG before, or has burnt out goes."""
+    original = several(3)["2"]
+    assert isinstance(original, Measurement)
+    lying = replace(original.faces[0], pose=HeadPose(0, 0, 90))
+    copies = (
+        replace(original, faces=(lying,)),
+        replace(original, saved_again=2.5),
+        replace(original, exposure=Exposure(0.7, 0.3, 0.0, 0.1)),
+    )
+    for copy in copies:
+        looks = several(3) | {"8": replace(copy, sha256="8", jpeg_quality=100)}
+        heavy = [photo(f"{sha}.jpg", sha, size=9_000_000 if sha == "8" else 1000) for sha in looks]
+        verdicts = judge(looks, photos=heavy)
+        assert verdicts["2"].kept and verdicts["8"].because_of == "2.jpg"
 
 
 def takes_of_one_shot(wobble: float) -> dict[str, Look]:

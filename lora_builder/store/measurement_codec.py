@@ -44,6 +44,7 @@ def encode(look: Look) -> tuple[str, bytes]:
         "warnings": look.warnings,
         "content": look.content,
         "jpeg_quality": look.jpeg_quality,
+        "saved_again": look.saved_again,
         "embedding": len(look.faces[0].embedding) if look.faces else 0,
         "faces": [
             [
@@ -99,4 +100,5 @@ def decode(text: str, data: bytes) -> Look:
         content=Box(*facts["content"]) if facts["content"] else None,
         colours=colours,
         jpeg_quality=facts["jpeg_quality"],
+        saved_again=facts["saved_again"],
     )
