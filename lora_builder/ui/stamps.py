@@ -46,7 +46,7 @@ READ_FROM = frozenset("references not_references regularisation".split())
 _STEP_OF: Mapping[str, tuple[str, ...]] = {
     "photos": ("analysis_", "face_model", "body_model", "background", "removed"),
     "people": ("subject_", "references", "not_references"),
-    "crop": ("image_format", "jpeg_quality", "focus_", "crop_", "mask", "recipe", "extra_crops"),
+    "crop": ("image_format", "jpeg_quality", "focus_", "crop_", "mask", "recipe", "extra_crops", "buckets"),
     "caption": ("trigger", "class_word", "caption_", "tag_", "failed_captions", "describe", "one_request"),
     "export": ("base_model", "export_", "layout", "push_", "regularisation", "licence", "consent"),
 }

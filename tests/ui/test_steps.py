@@ -165,6 +165,18 @@ def test_an_export_that_was_never_packed_says_so(place: View) -> None:
     assert [name for name, _, on in state["layouts"] if on] == ["kohya"]
 
 
+def test_portrait_sizes_and_further_pictures_are_chosen_for_all_photos(place: View) -> None:
+    """The crops are then out of date, what was chosen is not; nonsense changes nothing."""
+    export = Export()
+    before = place.desk.marks(place.theirs)
+    state = export.choose(place, {"buckets": True, "extras": ["bust", "nonsense"]})
+    assert state["buckets"] is True and dict(state["extras"]) == {"face": False, "bust": True, "full": False}
+    assert place.settings.buckets == ("auto",) and place.settings.extra_crops == ("bust",)
+    assert place.desk.marks(place.theirs)["choose"] == before["choose"]
+    assert export.choose(place, {"buckets": "x", "extras": 7})["buckets"] is True
+    assert export.choose(place, {"buckets": False, "extras": []})["buckets"] is False
+
+
 def test_the_gallery_names_every_file(place: View) -> None:
     """All files are listed, the unreadable ones with why; a page that knows them gets nothing again."""
     answer = Photos().gallery(place, {})

@@ -74,7 +74,7 @@ const trainer = (plan) => h('section', { class: 'ldb-plan' }, h('h3', {}, plan.t
 const draw = () => {
   if (!state || !state.images) { host.replaceChildren(h('p', { class: 'ldb-empty' }, say('export_empty'))); return; }
   const held = document.activeElement && host.contains(document.activeElement) ? document.activeElement.id : null;
-  const chosen = () => [...host.querySelectorAll('.ldb-layouts input:checked')].map((box) => box.value);
+  const chosen = () => [...host.querySelectorAll('input.layout:checked')].map((box) => box.value);
   host.replaceChildren(
     h('ul', { class: 'ldb-files' }, state.files.map((file) => h('li', {},
       h('div', {}, h('strong', {}, file.label), ` · ${file.size}`, file.info ? h('p', { class: 'ldb-hint' }, file.info) : null),
@@ -86,8 +86,17 @@ const draw = () => {
         state.bases.map(([name, title]) => h('option', { value: name, selected: name === state.base }, title)))),
       h('fieldset', { class: 'ldb-layouts' }, h('legend', {}, say('export_for')),
         state.layouts.map(([name, title, on]) => h('label', {}, h('input', {
-          type: 'checkbox', value: name, checked: on, id: `ldb-layout-${name}`, onchange: () => call('choose', { layouts: chosen() }),
+          type: 'checkbox', value: name, checked: on, class: 'layout', id: `ldb-layout-${name}`, onchange: () => call('choose', { layouts: chosen() }),
         }), title))),
+      h('fieldset', { class: 'ldb-layouts' }, h('legend', {}, say('export_shape')),
+        h('label', { title: say('export_buckets_hint') }, h('input', {
+          type: 'checkbox', checked: state.buckets, id: 'ldb-portrait', onchange: (event) => call('choose', { buckets: event.target.checked }),
+        }), say('export_portrait')),
+        state.extras.map(([name, on]) => h('label', {}, h('input', {
+          type: 'checkbox', value: name, checked: on, id: `ldb-extra-${name}`, class: 'extra',
+          onchange: () => call('choose', { extras: [...host.querySelectorAll('input.extra:checked')].map((box) => box.value) }),
+        }), say(`export_extra_${name}`)))),
+      h('p', { class: 'ldb-hint' }, say('export_shape_hint')),
       h('button', { type: 'button', id: 'ldb-write', class: 'primary', disabled: props.value.busy || state.blocked, onclick: () => trigger('write', {}) }, say('export_write'))),
     ...(state.plans.length ? state.plans.map(trainer) : [h('p', { class: 'ldb-hint' }, say('export_none'))]));
   if (held) document.getElementById(held)?.focus();

@@ -22,6 +22,7 @@ from lora_builder.export.plan import (
     plan,
     preview,
 )
+from lora_builder.focus import NAMES
 from lora_builder.records import Decision
 from lora_builder.settings import Settings
 from lora_builder.ui.desk import DELIVERABLES, part_name
@@ -85,6 +86,8 @@ class Export(Drawn):
             "bases": [[name, model.title] for name, model in BASE_MODELS.items()],
             "base": settings.base_model,
             "layouts": [[name, layout.title, name in settings.layouts] for name, layout in LAYOUTS.items()],
+            "buckets": bool(settings.buckets),
+            "extras": [[name, name in settings.extra_crops] for name in NAMES],
             "plans": [self._plan(view, layout, images, names, settings) for layout in planned.layouts],
             "problems": [self._problem(view, p, "", images, names) for p in planned.problems]
             if images
@@ -95,13 +98,17 @@ class Export(Drawn):
         }
 
     def choose(self, view: View, data: dict[str, Any]) -> Any:
-        """Another base model, or other trainers."""
+        """Another base model, other trainers, another shape, further pictures of each photo."""
         wanted = data.get("layouts")
         changes: dict[str, Any] = {}
         if data.get("base") in BASE_MODELS:
             changes["base_model"] = data["base"]
         if isinstance(wanted, list):
             changes["layouts"] = tuple(name for name in LAYOUTS if name in wanted)
+        if isinstance(data.get("buckets"), bool):
+            changes["buckets"] = ("auto",) if data["buckets"] else ()
+        if isinstance(extras := data.get("extras"), list):
+            changes["extra_crops"] = tuple(name for name in NAMES if name in extras)
         view.desk.set_settings(view.theirs, changes)
         return self.load(view, data)
 

@@ -26,6 +26,23 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "export_resolutions": ("trained at {list}", "训练分辨率 {list}"),
     "export_buckets": ("Buckets", "分桶"),
+    "export_shape": ("Pictures of each photo", "每张照片的图片"),
+    "export_portrait": (
+        "the portrait size that holds the person best, not always a square",
+        "选用最能容纳人物的人像尺寸，而不总是方形",
+    ),
+    "export_buckets_hint": (
+        "SDXL's own sizes between 9:16 and 16:9, which the other trainers take too. The face is never cut.",
+        "SDXL 自身的尺寸（9:16 到 16:9），其他训练器也适用。绝不裁到人脸。",
+    ),
+    "export_extra_face": ("also the face", "另加面部"),
+    "export_extra_bust": ("also head and shoulders", "另加头肩"),
+    "export_extra_full": ("also the whole person", "另加全身"),
+    "export_shape_hint": (
+        "Further pictures are made where they show something else and the photo is large enough. Write the "
+        "export to make them.",
+        "仅当内容不同且照片足够大时才会生成更多图片。点击“生成导出文件”即可生成。",
+    ),
     "export_fates": ("What it does to each picture", "它如何处理每张图片"),
     "export_fates_hint": (
         "Dark is cut off; the frame is the face. Its size in latent cells of 8 pixels is what the training "
