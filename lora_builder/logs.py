@@ -19,9 +19,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+import psutil
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from lora_builder.errors import LoraBuilderError
+from lora_builder.files import atomic_write
 from lora_builder.settings import Settings
 
 FOLDER = "logs"
@@ -59,6 +62,12 @@ PATHS = re.compile(
     re.VERBOSE,
 )
 """Paths, quoted or bare. Either may hold spaces: of a sentence after a bare one, what is left says less."""
+
+PICTURE = re.compile(
+    r"\.(?:jpe?g|png|webp|hei[cf]|avif|tiff?|bmp|gif|mpo|jp2|dng|cr[23]|nef|arw|raf|orf|rw2|zip)\b",
+    re.IGNORECASE,
+)
+"""Where the name of a picture ends. It may hold spaces: what stands before it in the sentence goes too."""
 
 CODE = tuple(
     sorted({sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parents[1])}, key=len, reverse=True)
@@ -101,13 +110,24 @@ class Censor:
     def __call__(self, text: str) -> str:
         """The text without secrets and, unless they are allowed, without paths."""
         text = self.mask(text)
-        return text if self._paths else PATHS.sub(_shortened, text)
+        return text if self._paths else _unnamed(PATHS.sub(_shortened, text))
 
     def mask(self, text: str) -> str:
         """The text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return KEY_SHAPES.sub(MASK, text)
+
+
+def _unnamed(text: str) -> str:
+    """The text without the names of pictures that stand there without a folder."""
+    parts, at = [], 0
+    for found in PICTURE.finditer(text):
+        begins = max(at, *(text.rfind(sign, at, found.start()) + 1 for sign in "\n'\":"))
+        begins += text[begins] == " "
+        parts += [text[at:begins], "<path>"]
+        at = found.end()
+    return "".join([*parts, text[at:]])
 
 
 def _shortened(match: re.Match[str]) -> str:
@@ -251,6 +271,40 @@ def latest(
         if len(lines) >= count:
             break
     return sorted(lines, key=lambda line: str(line.get("time", "")))[-count:]
+
+
+def forget(settings: Settings, project: str) -> None:
+    """Takes the lines about a project out of the log: of this start, and of those that are over.
+
+    Another process that lives may be writing to its own file: what it wrote goes when that turns over.
+    """
+    ours = next((h for h in logging.getLogger().handlers if isinstance(h.formatter, JsonLines)), None)
+    for path in sorted((settings.data_dir / FOLDER).glob("*.jsonl*")):
+        process = path.name.partition(".")[0].rpartition("-")[2]
+        if process == str(os.getpid()) and isinstance(ours, logging.FileHandler):
+            with ours.lock or contextlib.nullcontext():
+                if ours.stream is not None:
+                    ours.stream.close()
+                    ours.stream = None  # type: ignore[assignment]  # the next line opens it again
+                _take_out(path, project)
+        elif not (process.isdecimal() and psutil.pid_exists(int(process))):
+            _take_out(path, project)
+
+
+def _take_out(path: Path, project: str) -> None:
+    kept, found = [], False
+    for text in path.read_text("utf-8", "replace").splitlines(keepends=True):
+        about: Any = {}
+        with contextlib.suppress(ValueError):
+            about = json.loads(text)
+        of = str(about.get("project", "")) if isinstance(about, dict) else ""
+        mine = bool(of) and project.startswith(of)
+        found |= mine
+        if not mine:
+            kept.append(text)
+    if found:
+        with contextlib.suppress(LoraBuilderError):  # a disk that refuses: the lines go with the file
+            atomic_write(path, "".join(kept).encode())
 
 
 def _is_wanted(line: dict[str, Any], least: int, project: str) -> bool:

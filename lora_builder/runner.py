@@ -200,7 +200,7 @@ class Runner:
         except LoraBuilderError as error:
             self._end(job, State.FAILED, error.message, error.remedy)
         except Exception:  # a bug of ours must end this job, not the queue of everybody
-            log.exception("The run of project %s failed.", project.name if project else "")
+            log.exception("A run failed.", extra={"project": queued.project_id[:12], "job": queued.id[:12]})
             self._end(job, State.FAILED)
         else:
             self._end(job, State.DONE)

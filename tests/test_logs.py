@@ -77,6 +77,8 @@ def test_a_log_line_can_be_searched_by_machines(marked: Settings) -> None:
         "Cannot write to /home/ann/private photos/lake: No space left.",
         r"cannot open C:\Users\ann\private\x.jpg",
         "Cannot read ~/private/ann.jpg",
+        "The run failed: a private lake.jpg was there and is not any more. Connect its drive.",
+        "Unreadable: The reference photo private Bea.HEIC cannot be read.",
     ],
 )
 def test_a_log_names_no_file_of_the_users(text: str) -> None:
@@ -140,3 +142,17 @@ def test_the_log_narrows_down_to_a_level_and_a_project(marked: Settings) -> None
     assert [line["message"] for line in found] == ["of one"]
     assert latest(marked, project="one-project-", least="error") == []
     assert len(latest(marked, least="no such level")) >= 3
+
+
+def test_the_lines_about_a_deleted_project_go(marked: Settings) -> None:
+    """Of this start and of earlier ones; the others stay, and the log goes on."""
+    folder, log = marked.data_dir / "logs", logging.getLogger("lora_builder.test")
+    line = json.dumps({"level": "info", "message": "long ago", "project": "gone-project", "photo": "abc"})
+    (folder / "20200101-000000-999999999.jsonl").write_text(f"{line}\n{{}}\n")
+    log.info("of the one", extra={"project": "gone-project"})
+    log.info("of the other", extra={"project": "kept-project"})
+    logs.forget(marked, "gone-project-with-the-rest-of-its-id")
+    log.info("afterwards")
+    said = [line.get("message") for line in latest(marked)]
+    assert "of the other" in said and "afterwards" in said
+    assert not [path for path in folder.iterdir() if "gone-project" in path.read_text()]

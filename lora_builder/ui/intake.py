@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lora_builder import measure
+from lora_builder import logs, measure
 from lora_builder.errors import BadInput
 from lora_builder.files import writing_to
 from lora_builder.ingest import find_projects, identify
@@ -162,6 +162,7 @@ class Intake:
             measure.forget_preview(self.settings, sha256)
         self.store.forget_looks(unused)
         self.store.compact()
+        logs.forget(self.settings, project.id)
 
     def tidy(self) -> None:
         """Removes folders of projects that were never finished, or never wholly deleted, before a kill."""
