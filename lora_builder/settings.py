@@ -115,6 +115,11 @@ class Settings(BaseSettings):
         "block",
         description="A photo no model could caption: block packaging, caption it locally, or leave it out.",
     )
+    doubted_captions: Literal["list", "ask_again"] = Field(
+        "list",
+        description="A caption that contradicts what was measured: list it for review, or also ask the model"
+        " once more, telling it what was measured.",
+    )
     one_request: bool = Field(False, description="Ask for focus and caption in one request.")
 
     # Shared use

@@ -17,7 +17,7 @@ from lora_builder.caption.checks import Found
 from lora_builder.caption.client import Ask, Client, Reply, Trouble
 from lora_builder.caption.endpoints import Model
 from lora_builder.caption.limits import QUOTA_AGAIN_S, Busy, Dead, Gates
-from lora_builder.caption.prompts import corrective
+from lora_builder.caption.prompts import corrective, doubting
 from lora_builder.caption.records import CaptionEntry, KeptAnswer, LedgerRow, Outcome, Purpose
 from lora_builder.settings import Settings
 from lora_builder.store import Store
@@ -39,6 +39,10 @@ _DEAD: dict[Outcome, Dead] = {
 """What may be down after such an outcome."""
 
 Made = TypeVar("Made", covariant=True)
+
+
+Doubt = Callable[[object], Sequence[tuple[str, str]]]
+"""What an answer says that was measured otherwise, as (said, measured) pairs."""
 
 
 class Reader(Protocol[Made]):
@@ -123,15 +127,19 @@ class Asker:
         question: Question,
         read: Reader[object],
         entry: Callable[[object, Model], CaptionEntry] | None = None,
+        doubt: Doubt = lambda made: (),
     ) -> Gave | GaveUp:
-        """The first usable answer in the order of the list."""
+        """The first usable answer in the order of the list.
+
+        One that is in `doubt` is kept, and its model asked once more: its second answer counts.
+        """
         reasons: dict[str, str] = {}
         open_models = list(self.models)
         end = self.clock() + self.settings.caption_patience_s
         while open_models and not self.stopped():
             waits: list[Busy] = []
             for model in list(open_models):
-                result = self._try(question, model, read, entry, reasons)
+                result = self._try(question, model, read, entry, doubt, reasons)
                 if isinstance(result, Gave):
                     return result
                 if isinstance(result, Busy):
@@ -153,17 +161,19 @@ class Asker:
         model: Model,
         read: Reader[object],
         entry: Callable[[object, Model], CaptionEntry] | None,
+        doubt: Doubt,
         reasons: dict[str, str],
     ) -> Gave | Busy | None:
         """Up to `caption_tries` requests to one model; None: it cannot caption this picture."""
         ask, tries, corrections = question.ask, 0, 0
+        first: Gave | None = None  # in doubt, but it stands where nothing better comes
         while tries < self.settings.caption_tries:
             # Noted before the slot is taken: the database's time is not the endpoint's.
             row = self._noted(question, model, tries + 1)
             busy = self.gates.enter(model, self.stopped)
             if busy is not None:
                 self.store.ledger.drop(row.id)
-                return busy
+                return first or busy
             tries += 1
             row = replace(row, started_at=self.clock())
             started = time.monotonic()
@@ -175,9 +185,9 @@ class Asker:
                 if trouble.adapt:
                     tries -= 1
                 elif trouble.outcome is Outcome.QUOTA:
-                    return Busy(trouble.until or self.clock() + QUOTA_AGAIN_S, trouble.detail)
+                    return first or Busy(trouble.until or self.clock() + QUOTA_AGAIN_S, trouble.detail)
                 elif not trouble.again:
-                    return None
+                    return first
                 elif tries < self.settings.caption_tries:
                     self._back_off(model, tries, trouble)
                 continue
@@ -185,16 +195,21 @@ class Asker:
             seconds = time.monotonic() - started
             made = read(reply.text, reply.finish, model)
             self._answered(row, reply, made, question, model, entry, seconds)
-            if not isinstance(made, list):
-                return Gave(made, model)
-            reasons[model.label] = str(made[0])
+            structured = ask.schema is not None
+            if isinstance(made, list):
+                reasons[model.label] = str(made[0])
+                words = corrective(" ".join(map(str, made)), structured)
+            else:
+                doubts = () if first or corrections else doubt(made)
+                if not doubts:
+                    return Gave(made, model)
+                first, words = Gave(made, model), doubting(doubts, structured)
             if corrections >= CORRECTIONS:
-                return None
+                return first
             corrections += 1
-            words = corrective(" ".join(map(str, made)), ask.schema is not None)
             said = reply.text.strip()[:QUOTED] or "(nothing)"
             ask = replace(question.ask, follow_up=(("assistant", said), ("user", words)))
-        return None
+        return first
 
     def _noted(self, question: Question, model: Model, attempt: int) -> LedgerRow:
         row = LedgerRow(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -198,6 +198,19 @@ def corrective(problem: str, structured: bool) -> str:
     """What we answer a model whose answer cannot be used."""
     form = "the JSON object alone" if structured else "the one sentence alone"
     return f"That answer cannot be used: {problem} Try again, and answer with {form}."
+
+
+def doubting(doubts: Sequence[tuple[str, str]], structured: bool) -> str:
+    """What we answer a model whose answer contradicts what was measured, as (said, measured) pairs.
+
+    The model may insist: it looks at the picture, and a measurement can be wrong.
+    """
+    listed = " ".join(f'You say "{said}". {measured}' for said, measured in doubts)
+    form = "the JSON object alone" if structured else "the one sentence alone"
+    return (
+        f"This was measured in the picture and does not fit your answer. {listed} Look again. Correct what"
+        f" is wrong, keep what you clearly see, and answer with {form}."
+    )
 
 
 assert set(_FIELD_HELP) == set(ORDER)

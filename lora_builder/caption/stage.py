@@ -30,6 +30,7 @@ from lora_builder.caption.client import Client
 from lora_builder.caption.composer import AUTHOR as COMPOSER
 from lora_builder.caption.composer import compose
 from lora_builder.caption.crew import crew
+from lora_builder.caption.crosscheck import contradictions, seen
 from lora_builder.caption.endpoints import Endpoint, Model, hosts, models_of
 from lora_builder.caption.limits import Gates
 from lora_builder.caption.policy import policy_of
@@ -203,6 +204,12 @@ class _Work:
     def read(self, text: str, finish: str, model: Model) -> str | list[Found]:
         return self.writer.write(text, finish)
 
+    def doubt(self, made: object) -> list[tuple[str, str]]:
+        """What the caption says that was measured otherwise."""
+        task = self.task
+        found = seen(task.measurement, task.subject, task.shot, task.crop)
+        return [(doubt.said, doubt.measured) for doubt in contradictions(str(made), found)]
+
     def entry(self, made: object, model: Model) -> CaptionEntry:
         return CaptionEntry(self.task.item, str(made), model.label, recipe=self.recipe)
 
@@ -239,7 +246,8 @@ def _caption_one(ready: Asker, project_id: str, work: _Work, settings: Settings)
         raise ValueError(f"{task.name} has no picture to send.")
     data = picture.of_file(task.picture, settings.caption_max_side)
     question = replace(work.question, ask=replace(work.question.ask, picture=data))
-    found = ready.ask(question, work.read, work.entry)
+    again = settings.doubted_captions == "ask_again"
+    found = ready.ask(question, work.read, work.entry, work.doubt if again else lambda made: ())
     if isinstance(found, Gave):
         return work.entry(found.made, found.model)
     if ready.stopped():

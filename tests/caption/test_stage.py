@@ -321,3 +321,25 @@ def test_a_time_limit_fails_what_is_left(
     assert len(entries) == len(tasks)
     assert sum(entry.state is CaptionState.WRITTEN for entry in entries.values()) == 1
     assert any("time limit" in entry.reason for entry in entries.values())
+
+
+@pytest.mark.parametrize("second", ["good", "crowd", "400"])
+def test_a_caption_in_doubt_is_asked_once_more_where_the_user_wants_that(
+    server: Unruly, store: Store, tasks: list[CaptionTask], tmp_path: Path, second: str
+) -> None:
+    """The model hears what was measured; it may correct itself, insist, or fail: a caption stands anyway."""
+    server.behave("crowd", second)
+    [entry] = run(store, tasks[:1], settings_for(server, tmp_path, doubted_captions="ask_again")).values()
+    assert entry.state is CaptionState.WRITTEN
+    assert (entry.text == GOOD) == (second == "good")
+    assert [line["turns"] for line in server.log] == [2, 4]
+    assert store.captions.all(P)[entry.item].text == entry.text
+
+
+def test_a_caption_in_doubt_costs_no_second_request_by_default(
+    server: Unruly, store: Store, tasks: list[CaptionTask], tmp_path: Path
+) -> None:
+    """A measurement can be wrong and a request costs money: it is listed for review, not asked again."""
+    server.behave("crowd")
+    [entry] = run(store, tasks[:1], settings_for(server, tmp_path)).values()
+    assert "two women" in entry.text and len(server.log) == 1

@@ -148,6 +148,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.completion(json.dumps(FIELDS))
 
+    def do_crowd(self, asked: dict) -> None:
+        self.completion(json.dumps(FIELDS | {"pose": "standing with two women"}))
+
     def do_prose(self, asked: dict) -> None:
         self.completion("A bust shot, facing the camera, in a red coat, in a quiet street.")
 
