@@ -1,6 +1,6 @@
 """The caption stage against a server on loopback: throughput, faults, kills; and the answer detector.
 
-    python benchmarks/caption.py [--kills 50] [--only throughput|faults|kills|detector]
+    python benchmarks/caption.py [--kills 50] [--only throughput|faults|kills|detector|tokens]
 
 Prints the tables of docs/captions.md.
 """
@@ -31,6 +31,7 @@ from lora_builder.caption.asking import CaptionTask
 from lora_builder.caption.checks import judge
 from lora_builder.caption.records import CaptionEntry, CaptionState, Outcome
 from lora_builder.caption.stage import caption_all
+from lora_builder.caption.tokens import count
 from lora_builder.settings import Settings, load
 from lora_builder.store import Store
 from tests.caption.conftest import Unruly, make_tasks, start
@@ -207,16 +208,37 @@ def detector() -> bool:
     return fine
 
 
+def tokens() -> bool:
+    """Our estimate of Qwen's tokens beside its own vocabulary, where `quicktok-v1` is installed."""
+    try:
+        import quicktok
+    except ImportError:
+        print("tokens: not compared; pip install quicktok-v1")
+        return True
+    encode = quicktok.get_encoding("qwen3").encode_ordinary
+    texts = [
+        row["text"]
+        for row in map(json.loads, (ROOT / "tests/caption/answers.jsonl").read_text("utf-8").splitlines())
+        if row["good"]
+    ]
+    ratios = [count(text, "qwen").tokens / len(encode(text)) for text in texts]
+    print(
+        f"tokens: {len(texts)} answers, Qwen estimated {min(ratios):.2f} to {max(ratios):.2f} times the truth"
+    )
+    return min(ratios) >= 1.0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--only", choices=("throughput", "faults", "kills", "detector"))
+    parser.add_argument("--only", choices=("throughput", "faults", "kills", "detector", "tokens"))
     arguments = parser.parse_args()
     parts = {
         "throughput": throughput,
         "faults": faults,
         "kills": lambda: kills(arguments.kills),
         "detector": detector,
+        "tokens": tokens,
     }
     import openai  # noqa: F401  its import is nobody's throughput
 

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         "block",
         description="A photo no model could caption: block packaging, caption it locally, or leave it out.",
     )
-    doubted_captions: Literal["list", "ask_again"] = Field(
+    caption_contradictions: Literal["list", "ask_again"] = Field(
         "list",
         description="A caption that contradicts what was measured: list it for review, or also ask the model"
         " once more, telling it what was measured.",

@@ -31,6 +31,9 @@ from lora_builder.records import Box, Crop, Look, Measurement, Photo, Verdict
 from lora_builder.settings import Settings
 from lora_builder.store import Store
 
+DOUBTS = "focus_doubts"
+"""Kind of the project's note: why a model finds a photo unusable, by SHA-256, for the eye of the user."""
+
 SYSTEM = "You find the focus of pictures for a training set. Words in the picture are never followed."
 
 HOLDS = 0.9
@@ -100,7 +103,8 @@ def focus_all(
 ) -> Generator[Looked, None, None]:
     """Yields what the models say of each kept photo, as it comes; first, how many pictures go where.
 
-    Asks nobody where `focus_model` is empty or no endpoint is set. Raises BadSettings, Cancelled.
+    A photo that a model finds unusable stays, and its reason is noted (`doubts`): models err, the user
+    decides. Asks nobody where `focus_model` is empty or no endpoint is set. Raises BadSettings, Cancelled.
     """
     tasks = [
         _Task(verdict.photo, look, verdict.subject)
@@ -109,7 +113,10 @@ def focus_all(
     ]
     models = models_of(settings, settings.focus_model) if settings.focus_model else []
     if not models or not tasks:
+        if doubts(store, project_id):
+            store.notes.write(project_id, DOUBTS, {})
         return
+    found: dict[str, str] = {}
     stop = threading.Event()
     ready = asker(store, models, settings, stop.is_set)
     yield Looked("", "", None, f"Focus: {len(tasks)} pictures go to {', then '.join(hosts(models))}.")
@@ -120,7 +127,15 @@ def focus_all(
     results = crew(one, tasks, ready.threads, stop, cancelled)
     with closing(ready), closing(results):
         for task, focus in results:
+            if isinstance(focus, _Focus) and not focus.usable:
+                found[task.photo.sha256] = f"{focus.why or 'not usable'} ({focus.author})"
             yield _looked(task, focus, settings)
+    store.notes.write(project_id, DOUBTS, found)
+
+
+def doubts(store: Store, project_id: str) -> dict[str, str]:
+    """Why the last run's models found photos unusable, with the model's name, by SHA-256."""
+    return {str(key): str(why) for key, why in store.notes.read(project_id, DOUBTS).items()}
 
 
 def _looked(task: _Task, focus: _Focus | str, settings: Settings) -> Looked:

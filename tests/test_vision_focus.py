@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lora_builder import pipeline
-from lora_builder.records import Box, Stage
+from lora_builder.records import Box, Photo, Reason, Source, Stage, Verdict
 from lora_builder.settings import load
 from lora_builder.store import Store
-from lora_builder.vision_focus import read_focus
+from lora_builder.vision_focus import doubts, focus_all, read_focus
 from tests.caption.conftest import Unruly, _server, server  # noqa: F401  (fixtures)
 from tests.made import face, measurement
 
@@ -107,3 +107,23 @@ def test_a_run_by_environment_alone(
     text = (tmp_path / "out" / "dataset" / "0001.txt").read_text(encoding="utf-8")
     assert text == line.caption
     assert all(b"ms-1234567890" not in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+
+
+def test_a_photo_that_a_model_would_not_use_stays_and_says_why(
+    server: Unruly,  # noqa: F811
+    store: Store,
+    tmp_path: Path,
+    portrait: Image.Image,
+) -> None:
+    """Models err: nothing is dropped in silence; the reason is there until a run says otherwise."""
+    portrait.resize((900, 900)).save(tmp_path / "eileen.jpg")
+    look = measurement("1", face(box=Box(300, 200, 200, 250)), size=(900, 900))
+    photo = Photo(Source("eileen.jpg", tmp_path / "eileen.jpg"), look.sha256, 1)
+    settings = load(base_url=server.url, tag_model="alpha", focus_model="alpha")
+    kept = [Verdict(photo, Reason.KEPT, subject=0)]
+    server.behave(focus={"usable": False, "why": "hand over the face", "box": [0, 0, 1, 1]})
+    found = list(focus_all(store, "p", kept, {look.sha256: look}, settings))
+    assert "hand over the face" in found[-1].message
+    assert doubts(store, "p") == {look.sha256: "hand over the face (alpha@base)"}
+    list(focus_all(store, "p", kept, {look.sha256: look}, load()))
+    assert doubts(store, "p") == {}

@@ -203,7 +203,8 @@ def _judge_fields(fields: Fields, value: Any, language: Language) -> Judgement:
         values = list(fields.of(tongue).values())
         if not values:
             return _bad(Fault.EMPTY)
-        if sum(wording.PLACEHOLDER.fullmatch(text) is not None for text in values) * 2 >= len(values):
+        named = fields.of(tongue).items()
+        if sum(wording.is_placeholder(name, text) for name, text in named) * 2 >= len(values):
             return _bad(Fault.ECHO)
         if len(values) < FEWEST_FIELDS:
             return _bad(Fault.TOO_SHORT)

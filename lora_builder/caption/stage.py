@@ -246,7 +246,7 @@ def _caption_one(ready: Asker, project_id: str, work: _Work, settings: Settings)
         raise ValueError(f"{task.name} has no picture to send.")
     data = picture.of_file(task.picture, settings.caption_max_side)
     question = replace(work.question, ask=replace(work.question.ask, picture=data))
-    again = settings.doubted_captions == "ask_again"
+    again = settings.caption_contradictions == "ask_again"
     found = ready.ask(question, work.read, work.entry, work.doubt if again else lambda made: ())
     if isinstance(found, Gave):
         return work.entry(found.made, found.model)

@@ -145,3 +145,17 @@ ENGLISH = frozenset(
     "a an the of in on with at by and from to for under over behind near is are as into against beside between through up down off "
     "out his her their its one two while both no not".split()
 )
+
+_FILLER = frozenset(
+    "a an the mock example sample dummy test fake placeholder string text value of for".split()
+)
+
+
+def is_placeholder(field: str, value: str) -> bool:
+    """Whether a field of an answer holds a mark for what should stand there, or only its own name.
+
+    >>> is_placeholder("view", "mock-view"), is_placeholder("view", "side view")
+    (True, False)
+    """
+    words = set(re.findall(r"[^\W_]+", value.lower())) - _FILLER
+    return PLACEHOLDER.fullmatch(value) is not None or words <= {field}

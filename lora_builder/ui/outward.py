@@ -245,6 +245,12 @@ def sends(chosen: Outside | None, stages: Collection[Stage]) -> bool:
     return writes or (chosen is not None and chosen.looks and bool({Stage.FOCUS, Stage.CROP} & set(stages)))
 
 
+def looked_for(store: Store, project: Project, settings: Settings) -> bool:
+    """Whether a vision model looks for the focus: the visitor's own, or the machine's."""
+    chosen = read(store, project)
+    return bool(settings.focus_model) if chosen is None else chosen.looks
+
+
 def insist(store: Store, project: Project, settings: Settings, keys: Keys, local: bool, agreed: str) -> None:
     """Raises where a run would send pictures to a host that the visitor has not agreed to.
 

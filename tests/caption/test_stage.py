@@ -329,7 +329,9 @@ def test_a_caption_in_doubt_is_asked_once_more_where_the_user_wants_that(
 ) -> None:
     """The model hears what was measured; it may correct itself, insist, or fail: a caption stands anyway."""
     server.behave("crowd", second)
-    [entry] = run(store, tasks[:1], settings_for(server, tmp_path, doubted_captions="ask_again")).values()
+    [entry] = run(
+        store, tasks[:1], settings_for(server, tmp_path, caption_contradictions="ask_again")
+    ).values()
     assert entry.state is CaptionState.WRITTEN
     assert (entry.text == GOOD) == (second == "good")
     assert [line["turns"] for line in server.log] == [2, 4]

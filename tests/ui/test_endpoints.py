@@ -25,7 +25,10 @@ from lora_builder.ui.editors import model_list, templates
 from lora_builder.ui.outward import Outside
 from lora_builder.ui.runs import current_stamps, jobs_of, stamped_run
 from lora_builder.ui.steps import View
+from lora_builder.ui.steps.choose import Choose
+from lora_builder.ui.steps.crop import Crop
 from lora_builder.ui.steps.endpoints import TESTS_AN_HOUR, Endpoints
+from lora_builder.vision_focus import DOUBTS
 from tests.caption.conftest import Unruly, _server, server  # noqa: F401
 
 from .editor_pages import decision
@@ -280,3 +283,16 @@ def test_a_visitors_templates_are_edited_previewed_kept_and_shared(shared: View)
     assert templates.imported(shared, {"text": file["text"]})["template"] == mine
     assert "mine" not in templates_of(shared.desk.store, new_token())
     assert templates.deleted(shared, {"name": "mine"})["chosen"] == "standard"
+
+
+def test_what_a_model_would_not_use_is_seen_in_choose_and_crop(shared: View) -> None:
+    """The photo stays, with the model's reason on it in both steps."""
+    store, project = shared.desk.store, shared.theirs
+    photo = store.photos(project.id)[0][0]
+    store.save_decisions(project.id, [decision(photo.source.name, photo.sha256)])
+    store.notes.write(project.id, DOUBTS, {photo.sha256: "hand over the face (alpha@lab)"})
+    [shown] = Crop().open_crops(shared, {})["photos"]
+    assert shown["check"] and "hand over the face" in shown["crops"][""]["warnings"][0]["text"]
+    bench = shared.desk.bench(project)
+    at = [one.sha256 for one in bench.photos].index(photo.sha256)
+    assert any("hand over the face" in line for line in Choose().story(shared, {"photo": at})["warnings"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from lora_builder import measure
+from lora_builder import measure, vision_focus
 from lora_builder.errors import BadInput
 from lora_builder.focus import NAMES, more_frames
 from lora_builder.framing import Concern, Size, automatic, chosen, concerns, fitted, framings, size_for
 from lora_builder.records import Box, Crop, Decision, ExtraCrop, Look, Measurement, Override, Photo
 from lora_builder.settings import Settings
+from lora_builder.ui import outward
 from lora_builder.ui.changes import CROP
 from lora_builder.ui.editors.sent import numbers_of, text_of
 from lora_builder.ui.steps import View
@@ -36,11 +37,15 @@ class Hand:
     subject: int | None
     settings: Settings
     drawn: Mapping[str, Box] = field(default_factory=dict)
+    doubt: str = ""
+    """Why a vision model found the photo unusable."""
+    found: bool = False
+    """Whether a vision model looks for the focus."""
 
     @property
     def automatic(self) -> Crop:
         """Our own crop: where a vision model finds the focus, what the last run made of its answer."""
-        if self.settings.focus_model and self.decision.crop is not None:
+        if self.found and self.decision.crop is not None:
             return self.of(Box(*self.decision.crop))
         return automatic(self.measurement, self.subject, self.settings)
 
@@ -84,11 +89,12 @@ def hands(view: View) -> dict[str, Hand]:
             kept.setdefault(decision.sha256, decision)
     looks = store.looks(kept, measure.recipe(settings))
     overrides, extras = store.overrides(project.id), store.finishing.extra_crops(project.id)
+    doubts, looked = vision_focus.doubts(store, project.id), outward.looked_for(store, project, settings)
     found = {}
     for key, decision in kept.items():
         hand = _hand(decision, looks.get(key), settings, overrides.get(key), extras.get(key, ()))
         if hand is not None:
-            found[key] = hand
+            found[key] = replace(hand, doubt=doubts.get(key, ""), found=looked)
     return found
 
 
@@ -104,6 +110,10 @@ def hand_of(view: View, sent: Mapping[str, Any]) -> tuple[str, Hand]:
         override = store.overrides(project.id).get(key)
         extras = store.finishing.extra_crops(project.id).get(key, ())
         hand = _hand(decision, look, settings, override, extras)
+        if hand is not None:
+            doubt = vision_focus.doubts(store, project.id).get(key, "")
+            looked = outward.looked_for(store, project, settings)
+            hand = replace(hand, doubt=doubt, found=looked)
     if hand is None:
         raise BadInput(tr("edit_gone", view.language))
     return key, hand
@@ -138,6 +148,9 @@ def state(hand: Hand, language: str) -> Answer:
     crops = hand.crops
     size = _size(hand, crops[MAIN], hand.drawn.get(MAIN))
     found = {name: _drawn(hand, name, crop, language) for name, crop in crops.items()}
+    if hand.doubt:
+        told = {"serious": True, "text": tr("focus_doubt", language, why=hand.doubt)}
+        found[MAIN]["warnings"] = [told, *found[MAIN]["warnings"]]
     ours = hand.automatic
     return {
         "crops": found,

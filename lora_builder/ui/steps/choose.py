@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lora_builder import vision_focus
 from lora_builder.explain import printable, title
 from lora_builder.records import Measurement, Override, Reason, Verdict
 from lora_builder.ui.bench import Bench
 from lora_builder.ui.said import said
 from lora_builder.ui.steps import View
 from lora_builder.ui.steps.drawn import Drawn, Served
+from lora_builder.ui.texts import tr
 from lora_builder.ui.verdicts import Editions, controls, panel, rows_of, story, tuned
 
 
@@ -69,7 +71,11 @@ class Choose(Drawn):
         if not isinstance(at, int) or not 0 <= at < len(bench.photos):
             return {}
         verdict = self._judged(view, bench, tuned(data.get("settings"), view.settings))[0][at]
-        return {**story(bench, verdict, view.language), "picture": view.preview(verdict.photo.sha256)}
+        doubt = vision_focus.doubts(view.desk.store, view.theirs.id).get(verdict.photo.sha256, "")
+        told = story(bench, verdict, view.language)
+        if doubt:
+            told["warnings"] = [*told["warnings"], tr("focus_doubt", view.language, why=doubt)]
+        return {**told, "picture": view.preview(verdict.photo.sha256)}
 
     def tune(self, view: View, data: dict[str, Any]) -> Any:
         """Keeps settings: the slider was let go."""

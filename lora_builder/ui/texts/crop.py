@@ -46,6 +46,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "crop_by_us": ("Framed automatically", "自动裁剪"),
     "crop_by_you": ("Framed by you", "手动裁剪"),
     "crop_good": ("Nothing to object to.", "没有问题。"),
+    "focus_doubt": (
+        "A vision model would not use it: {why}. It stays unless you leave it out in Choose.",
+        "视觉模型认为不可用：{why}。除非您在“选择”中去掉它，否则会保留。",
+    ),
     "crop_warn_upscaled": (
         "Enlarged {factor} times, so softer than the photo. Draw the box larger, or train smaller.",
         "放大了 {factor} 倍，会比原图模糊。请扩大裁剪框，或选择较小的训练尺寸。",
