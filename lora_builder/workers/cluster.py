@@ -39,6 +39,8 @@ except ImportError as error:
         "CLUSTER is set, but Dask is not installed.", "pip install 'lora-dataset-builder[cluster]'"
     ) from error
 
+log = logging.getLogger(__name__)
+
 Answer = TypeVar("Answer")
 
 CONNECT_S = 30.0
@@ -54,9 +56,9 @@ QUIET_S = 8.0
 """Silence after which the workers are asked whether they have anything in hand, seconds. Dask loses
 sight of tasks when many workers die at once (seen in 7 of 8 runs of some 40 kills)."""
 
-TASK_S, MOST_ITEMS = 0.7, 32
-"""Work that a task of Dask's holds, seconds, and items at most: its few milliseconds weigh little then,
-and a worker that dies takes little along."""
+LEAST_ITEMS, MOST_ITEMS, TASK_S = 2, 32, 0.1
+"""Items that make a task of Dask's, at least and at most, and the seconds that more than the least may
+take: its few milliseconds weigh less then, and a worker that dies takes little finished work along."""
 
 TRIES = 4
 """Times that a photo may see its Dask worker die; each is Dask's own `allowed-failures` (3) deaths."""
@@ -138,9 +140,11 @@ class _Link:
 
     def __init__(self, address: str) -> None:
         # Dask tells its troubles by itself, with addresses and tracebacks; what matters is said by us.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self.address = address
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(lambda _, what: log.debug("Dask: %s", what.get("message")))
         self._thread = threading.Thread(target=self._loop.run_forever, name="lora-cluster", daemon=True)
         self._thread.start()
         try:
@@ -203,7 +207,7 @@ class _Crew(Generic[Item, Result]):
         self._terms = terms
         self._sent: set[Future[Any]] = set()
         self._threads = 1
-        self._item_s = TASK_S  # what an item takes, a running mean
+        self._item_s = TASK_S / LEAST_ITEMS  # what an item takes, a running mean
         self._counting: Future[int] | None = None
         self._counted = self._peopled = time.monotonic()
         self._asking: Future[int] | None = None
@@ -217,7 +221,7 @@ class _Crew(Generic[Item, Result]):
 
     @property
     def parcel(self) -> int:
-        return min(MOST_ITEMS, max(1, int(TASK_S / self._item_s)))
+        return min(MOST_ITEMS, max(LEAST_ITEMS, int(TASK_S / self._item_s)))
 
     def send(self, items: Sequence[Item]) -> Future[Any]:
         if self._link.lost:

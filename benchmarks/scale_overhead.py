@@ -1,0 +1,104 @@
+"""What the cluster costs a photo, against processes of this machine; what a second worker brings."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import far_tasks
+from memory import made_photos
+
+from lora_builder import measure
+from lora_builder.ingest import identify, list_sources
+from lora_builder.models import loading
+from lora_builder.records import Photo
+from lora_builder.settings import Settings, load
+from lora_builder.workers import Processes, Workers, open_workers
+from tests.far_servers import DaskCluster
+
+ROUNDS = 3
+"""Alternating rounds; the median counts."""
+
+
+def seconds(
+    workers: Workers, function: Callable[[Any], Any], items: Sequence[Any], warm_up: Any = None
+) -> float:
+    """How long the items take."""
+    began = time.perf_counter()
+    for _ in workers.each(function, items, warm_up):
+        pass
+    return time.perf_counter() - began
+
+
+def compare(
+    name: str, two: Workers, far: Workers, function: Any, items: Sequence[Any], load: Any = None
+) -> None:
+    """A line: milliseconds a photo here and there, alternating so that both see the same machine."""
+    for workers in (two, far):
+        seconds(workers, function, items[:8], load)
+    rounds = [
+        (seconds(two, function, items, load), seconds(far, function, items, load)) for _ in range(ROUNDS)
+    ]
+    here, there = (1000 * statistics.median(column) / len(items) for column in zip(*rounds, strict=True))
+    print(f"| {name} | {len(items)} | {here:.2f} | {there:.2f} | {there - here:.2f} |", flush=True)
+
+
+def photos_of(arguments: argparse.Namespace, place: Path) -> list[Photo]:
+    """Real photos, or made ones."""
+    folder = arguments.photos
+    if folder is None:
+        folder = place / "photos"
+        folder.mkdir()
+        made_photos(folder, arguments.most)
+    settings = load(data_dir=place / "data")
+    sources = [source for source in list_sources(folder, settings).sources if source.member is None]
+    chosen = sources[:: max(1, len(sources) // arguments.most)][: arguments.most]
+    found = (identify(source, settings) for source in chosen)
+    return [photo for photo in found if isinstance(photo, Photo)]
+
+
+def run(arguments: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        photos = photos_of(arguments, place)
+        environment = {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"}
+        with DaskCluster(place, 2, environment) as cluster:
+            settings = load(data_dir=place / "data", cluster=cluster.address, photo_timeout_s=120)
+            print(
+                "| work | photos | two processes, ms | two Dask workers, ms | more |\n|---|---|---|---|---|"
+            )
+            with Processes(2, 120) as here, open_workers(settings) as there:
+                compare("a made-up measurement", here, there, far_tasks.simulated, range(3000))
+                compare("0.1 s of waiting", here, there, far_tasks.pause, range(100))
+                work = partial(measure.measure, settings=settings.without_secrets)
+                compare("measuring", here, there, work, photos, loading(settings))
+            print("\n| work | one Dask worker, ms | two, ms | times as fast |\n|---|---|---|---|")
+            kinds = {
+                "0.1 s of waiting": (far_tasks.pause, range(100)),
+                "measuring in earnest": (work, photos),
+            }
+            both = each_kind(settings, kinds)
+            cluster.workers.pop().kill()
+            time.sleep(1)
+            alone = each_kind(settings, kinds)
+            for label, two in both.items():
+                one = alone[label]
+                print(f"| {label} | {one:.1f} | {two:.1f} | {one / two:.2f} |", flush=True)
+
+
+def each_kind(settings: Settings, kinds: Mapping[str, tuple[Any, Sequence[Any]]]) -> dict[str, float]:
+    """Milliseconds a photo of each kind of work on the cluster as it is."""
+    load = loading(settings)
+    with open_workers(settings) as there:
+        return {
+            label: statistics.median(
+                1000 * seconds(there, function, items, load) / len(items) for _ in range(ROUNDS)
+            )
+            for label, (function, items) in kinds.items()
+        }
