@@ -74,6 +74,19 @@ BATCH = 512
 """Records gathered before they become rows: filling columns one by one would take ten times as long."""
 
 
+FEW = 20_000
+"""Photos whose measurements are held as records: they take 250 MB, and nothing has to be made of rows."""
+
+
+def held(count: int, folder: Path) -> MutableMapping[str, Look]:
+    """What to hold the looks of so many photos in: records while they are few, else columns, with the
+    pictures in files in `folder`."""
+    if count <= FEW:
+        return {}
+    folder.mkdir(parents=True, exist_ok=True)
+    return Looks(folder=folder)
+
+
 class Column:
     """An array that grows at its end."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from lora_builder.files import locked, swept, writing_to
 from lora_builder.focus import more_frames
 from lora_builder.framing import chosen, framed
 from lora_builder.ingest import identify, list_sources
+from lora_builder.looks import held
 from lora_builder.models import calibration, loading
 from lora_builder.places import Place, keys
 from lora_builder.publish import publish
@@ -82,7 +83,7 @@ class _Job:
     photos: list[Photo] = field(default_factory=list)
     problems: list[tuple[str, Rejected]] = field(default_factory=list)
     skipped: Mapping[str, int] = field(default_factory=dict)
-    looks: dict[str, Look] = field(default_factory=dict)
+    looks: MutableMapping[str, Look] = field(default_factory=dict)
     overrides: Mapping[str, Override] = field(default_factory=dict)
     references: list[Floats] = field(default_factory=list)
     others: list[Floats] = field(default_factory=list)
@@ -199,7 +200,7 @@ def _recall(job: _Job) -> Iterator[Event]:
 def _measure(job: _Job) -> Iterator[Event]:
     recipe = measure.recipe(job.settings)
     by_content = {photo.sha256: photo for photo in reversed(job.photos)}
-    job.looks = job.store.looks(by_content, recipe)
+    job.looks = job.store.looks(by_content, recipe, held(len(by_content), job.settings.data_dir))
     missing = [photo for sha256, photo in sorted(by_content.items()) if sha256 not in job.looks]
     total = len(by_content)
     yield job.event(Stage.MEASURE, len(job.looks), total)

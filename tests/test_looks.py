@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lora_builder.looks import BATCH, Looks
+from lora_builder.looks import BATCH, FEW, Looks, held
 from lora_builder.records import Box, Exposure, HeadPose, Look, Rejected
+from lora_builder.store import Store
 from tests.made import body, face, measurement
 
 
@@ -83,3 +84,15 @@ def test_a_look_may_be_replaced_or_forgotten() -> None:
     del looks["4"]
     assert isinstance(looks["2"], Rejected) and looks["3"].width == 77 and "4" not in looks  # type: ignore[union-attr]
     assert len(looks) == 4
+
+
+def test_many_looks_come_from_the_store_as_they_were_saved(tmp_path: Path) -> None:
+    """A large project is read in a stream, straight into the form in which it is held."""
+    plain = {f"{i:x}": rich(i) for i in range(1, 40)} | {"bad": Rejected("Cut short.", "Copy it.")}
+    store = Store(f"sqlite:///{tmp_path / 'made.db'}")
+    store.save_looks("recipe", plain)
+    assert held(FEW, tmp_path) == {}
+    looks = store.looks([*plain, "unknown"], "recipe", held(FEW + 1, tmp_path / "data"))
+    assert isinstance(looks, Looks) and set(looks) == set(plain)
+    for sha256, look in plain.items():
+        assert_same(looks[sha256], look)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -171,10 +171,13 @@ class Store:
                 batch = wanted[begin : begin + BATCH]
                 connection.execute(_measurements.delete().where(_measurements.c.sha256.in_(batch)))
 
-    def looks(self, sha256s: Iterable[str], recipe: str) -> dict[str, Look]:
-        """What is known of these contents, by SHA-256."""
+    def looks(
+        self, sha256s: Iterable[str], recipe: str, into: MutableMapping[str, Look] | None = None
+    ) -> MutableMapping[str, Look]:
+        """What is known of these contents, by SHA-256; put `into` what the caller holds looks in, as they
+        are read."""
         wanted = sorted(set(sha256s))
-        found: dict[str, Look] = {}
+        found = {} if into is None else into
         with self._engine.begin() as connection:
             for begin in range(0, len(wanted), BATCH):
                 query = _measurements.select().where(
