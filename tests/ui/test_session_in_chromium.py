@@ -108,7 +108,8 @@ PROPER = frozenset(
     """LoRA API Dataset Builder English JPEG jpg PNG png RAW ZIP MB GB kB HEIC CSV csv txt RE sRGB Hub kohya
     sd scripts ostris ai toolkit OneTrainer musubi tuner diffusion pipe SimpleTuner Hugging Face imagefolder
     diffusers WebDataset shards Plain pairs SDXL FLUX Qwen Image Turbo Krea dev of woman man person ohwx
-    Enter Shift Esc Ctrl Alt Delete Home End Page Up Down""".split()
+    Enter Shift Esc Ctrl Alt Delete Home End Page Up Down
+    huggingface co settings tokens anna portraits""".split()
 )
 """Latin words that stay as they are on a Chinese page: names, formats, units, keys, what is typed."""
 
