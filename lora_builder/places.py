@@ -205,7 +205,7 @@ def keys(*locations: Location | None) -> frozenset[str]:
     return frozenset(key for place in places for key in KEYS.get(place.scheme.removesuffix("a"), ()))
 
 
-def text_of(place: Place) -> Any:
+def json_of(place: Place) -> Any:
     """A small JSON file's value, None where there is none or it is no JSON. Raises BadInput."""
     with reaching(place, BadInput):
         system, path = _store(place)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lora_builder.errors import BadSettings
 from lora_builder.files import atomic_write
-from lora_builder.places import Place, text_of
+from lora_builder.places import Place, json_of
 from lora_builder.settings import Settings
 from lora_builder.sums import Sums
 
@@ -94,7 +94,7 @@ def _known(folder: Path, place: Place) -> Mapping[str, str]:
         noted = json.loads((folder / PUBLISHED).read_bytes())
         return {str(name): str(digest) for name, digest in noted.items()}
     except (OSError, ValueError, AttributeError):
-        manifest = text_of(place / MANIFEST)
+        manifest = json_of(place / MANIFEST)
     files = manifest.get("files", []) if isinstance(manifest, dict) else []
     return {str(file["path"]): str(file["sha256"]) for file in files if {"path", "sha256"} <= set(file)}
 
