@@ -35,8 +35,9 @@ ALONE = (
 )
 """The settings that decide what can be told of a photo by itself."""
 
-REMEMBERED = 8
-"""First looks kept in the evidence: what a slider moved to and fro needs."""
+REMEMBERED, REMEMBERED_VERDICTS = 8, 400_000
+"""First looks kept in the evidence, what a slider moved to and fro needs; and verdicts in them all, of
+which one takes about a kilobyte."""
 
 _NO_OVERRIDE = Override()
 
@@ -131,7 +132,9 @@ def _first_look(
     alone = tuple(getattr(settings, name) for name in ALONE)
     key = (alone, id(subject), said)
     if key not in evidence.firsts:
-        if len(evidence.firsts) >= REMEMBERED:
+        if len(evidence.firsts) >= min(
+            REMEMBERED, max(1, REMEMBERED_VERDICTS // max(len(evidence.photos), 1))
+        ):
             evidence.firsts.clear()
         if alone not in evidence.judged and len(evidence.judged) >= REMEMBERED:
             evidence.judged.clear()
