@@ -1,21 +1,26 @@
-"""The command that works for an app elsewhere: `worker`."""
+"""The commands that serve a busy machine: `worker` runs the app's jobs, `forget` clears old projects away."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import threading
+import time
 from typing import Annotated
 
 import typer
 
 from lora_builder import logs
 from lora_builder.bell import BrokerBell
-from lora_builder.cli.common import Set, app, err, read_settings
+from lora_builder.cli.common import Set, app, err, out, read_settings
 from lora_builder.runner import LOOK_S, is_dead
-from lora_builder.store import Store
+from lora_builder.settings import Settings
+from lora_builder.store import Project, Store
+from lora_builder.store.notes import USED
 
 Once = Annotated[bool, typer.Option("--once", help="Work off what waits, then end.")]
+UnusedDays = Annotated[int, typer.Option(min=1, help="Only those that nobody used for so long.")]
+Look = Annotated[bool, typer.Option("--dry-run", help="Say which, forget none.")]
 
 RUNG_LOOK_S = 10.0
 """How often a worker that can be rung looks at the queue by itself."""
@@ -62,3 +67,39 @@ def worker(once: Once = False, set: Set = None) -> None:
         runner.work(wait)
         if bell is not None:
             bell.close()
+
+
+@app.command()
+def forget(unused_days: UnusedDays, dry_run: Look = False, set: Set = None) -> None:
+    """Forget old projects of the command line: the datasets stay, what the database knows of them goes.
+
+    Measurements go where no other project has the photo. Those of the app: RETENTION_HOURS.
+    """
+    settings = read_settings(set)
+    limit = time.time() - unused_days * 24 * 3600
+    with Store(settings.database) as store:
+        old = [p for p in store.projects() if p.owner is None and _last_use(store, p) < limit]
+        for project in old:
+            out.print(str(project.folder), highlight=False, soft_wrap=True)
+            if not dry_run:
+                store.delete_project(project.id)
+        if old and not dry_run:
+            _clear_away(store, settings)
+    err.print(f"{len(old)} projects {'would be ' if dry_run else ''}forgotten.", highlight=False)
+
+
+def _last_use(store: Store, project: Project) -> float:
+    known = [project.created_at, store.notes.read(project.id, USED).get("at", 0.0)]
+    written = project.folder / "decisions.jsonl"
+    return max(*known, written.stat().st_mtime if written.is_file() else 0.0)
+
+
+def _clear_away(store: Store, settings: Settings) -> None:
+    """Previews first and measurements last: after a kill the next time finds what this one left."""
+    from lora_builder import measure
+
+    orphans = store.orphans()
+    for sha256 in orphans:
+        measure.preview_path(settings, sha256).unlink(missing_ok=True)
+    store.forget_looks(orphans)
+    store.compact()
