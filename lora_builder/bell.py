@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from lora_builder.errors import BadSettings
 
@@ -53,7 +55,7 @@ class BrokerBell:
             raise BadSettings(
                 "REDIS_URL is set, and Kombu is not installed.", "pip install 'lora-dataset-builder[queue]'"
             ) from error
-        self._url = url
+        self._url, self._tls = _proven(url)
         self._lock = threading.Lock()
         self._deaf = False
         self._rings: Any = None
@@ -104,7 +106,7 @@ class BrokerBell:
 
     def _connection(self) -> Any:
         options = {"socket_connect_timeout": CONNECT_S, "socket_keepalive": True, "max_retries": 0}
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"ssl": self._tls} if self._tls else {}
         if not self._url.startswith("amqp"):
             more["transport_options"] = options
         return self._kombu.Connection(self._url, connect_timeout=CONNECT_S, **more)
@@ -113,3 +115,16 @@ class BrokerBell:
         connection = self._kombu.Connection(self._url)
         errors = (*connection.connection_errors, *connection.channel_errors)
         return (OSError, self._kombu.exceptions.OperationalError, *errors)
+
+
+def _proven(url: str) -> tuple[str, dict[str, Any]]:
+    """The address and Kombu's TLS options, so that a broker must prove who it is unless the URL says else.
+
+    Kombu by itself would take any certificate.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "amqps":
+        return url, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
+    if parts.scheme == "rediss" and "ssl_cert_reqs=" not in parts.query:
+        url += ("&" if parts.query else "?") + "ssl_cert_reqs=CERT_REQUIRED"
+    return url, {}

@@ -34,10 +34,16 @@ def postgresql_programs() -> Path | None:
 class Redis:
     """A Redis server on loopback that keeps what it is told in `place`, and can be restarted."""
 
-    def __init__(self, place: Path, port: int) -> None:
-        self.url = f"redis://127.0.0.1:{port}/0"
+    def __init__(self, place: Path, port: int, tls: tuple[Path, Path] | None) -> None:
+        self.url = f"rediss://localhost:{port}/0" if tls else f"redis://127.0.0.1:{port}/0"
+        plain = ["--port", str(port)]
+        if tls:
+            key, certificate = map(str, tls)
+            plain = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
+            plain += ["--tls-key-file", key, "--tls-cert-file", certificate]
+            plain += ["--tls-ca-cert-file", certificate]
         self._command = [
-            "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(place), "--save", "",
+            "redis-server", *plain, "--bind", "127.0.0.1", "--dir", str(place), "--save", "",
             "--appendonly", "yes",
         ]  # fmt: skip
         self._port = port
@@ -59,12 +65,12 @@ class Redis:
 
 
 @contextmanager
-def redis(place: Path) -> Iterator[Redis]:
-    """A new, empty Redis server; skips where redis-server is not installed."""
+def redis(place: Path, tls: tuple[Path, Path] | None = None) -> Iterator[Redis]:
+    """A new, empty Redis server; `tls`: its key and certificate. Skips where it is not installed."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
     place.mkdir(parents=True, exist_ok=True)
-    server = Redis(place, free_port())
+    server = Redis(place, free_port(), tls)
     server.start()
     try:
         yield server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,28 @@ def _heard(bell: BrokerBell) -> float:
     while not bell.wait(0.5):
         assert time.monotonic() - began < 20
     return time.monotonic() - began
+
+
+def test_a_broker_must_prove_who_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With rediss:// nobody is rung whose certificate is not vouched for; with its authority named, it is."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+        + ["-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    with redis(tmp_path / "redis", tls=(key, certificate)) as server:
+        stranger, known = BrokerBell(server.url), BrokerBell(f"{server.url}?ssl_ca_certs={certificate}")
+        stranger.ring()
+        assert stranger.wait(0.1)  # nobody heard
+        assert "CERTIFICATE_VERIFY_FAILED" in caplog.text.upper()
+        known._ring()
+        assert known.wait(5) and not known._deaf
+        known.close()
 
 
 def test_a_broker_that_cannot_be_used_is_told_in_a_sentence() -> None:
