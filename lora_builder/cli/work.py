@@ -89,9 +89,9 @@ def forget(unused_days: UnusedDays, dry_run: Look = False, set: Set = None) -> N
 
 
 def _last_use(store: Store, project: Project) -> float:
-    known = [project.created_at, store.notes.read(project.id, USED).get("at", 0.0)]
+    noted = float(store.notes.read(project.id, USED).get("at", 0.0))
     written = project.folder / "decisions.jsonl"
-    return max(*known, written.stat().st_mtime if written.is_file() else 0.0)
+    return max(project.created_at, noted, written.stat().st_mtime if written.is_file() else 0.0)
 
 
 def _clear_away(store: Store, settings: Settings) -> None:
