@@ -17,7 +17,7 @@ from lora_builder.grouping import Likeness
 from lora_builder.identity import Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
 from lora_builder.neighbours import BLAS
-from lora_builder.quality import Light, defects, fault
+from lora_builder.quality import Veil, defects, fault
 from lora_builder.records import Floats, Look, Override, Photo, Reason, Rejected, Verdict
 from lora_builder.redundancy import Kind, Repeats, best_first, keeper_of, merits_in, repeats
 from lora_builder.selection import TRAITS, choose, quotas_of, stand_in, traits_of
@@ -203,12 +203,12 @@ def _judged(evidence: Evidence, row: int, face: int, settings: Settings) -> Judg
     crop = crops[row, face]
     # Where nobody is looked for, a face is a thing in the picture and need not be a good one.
     judged = index if settings.about == "person" else None
-    light = None
+    veil = None
     if judged is not None:
-        light = evidence.lights.get((row, face))
-        if light is None:
-            light = evidence.lights[row, face] = Light.of(measurement.faces[judged])
-    found = defects(measurement, judged, light, crop, settings)
+        veil = evidence.veils.get((row, face))
+        if veil is None:
+            veil = evidence.veils[row, face] = Veil.of(measurement, judged)
+    found = defects(measurement, judged, veil, crop, settings)
     return (
         fault(measurement, judged, crop, settings),
         {f"defect_{defect.value}": round(figure, 4) for defect, figure in found.items()},

@@ -19,7 +19,7 @@ from lora_builder.grouping import FaceTable
 from lora_builder.identity import Subject
 from lora_builder.looks import Looks
 from lora_builder.neighbours import BLAS, Pairs, correlated, unique_pairs
-from lora_builder.quality import Light
+from lora_builder.quality import Veil
 from lora_builder.records import Crop, Floats, Look, Measurement, Photo, Reason, Verdict
 from lora_builder.similarity import LOT, TURNS, spectra, spectra_turned, spectra_unturned
 
@@ -117,7 +117,7 @@ class Evidence:
     subjects: dict[object, Subject] = field(default_factory=dict)
     ranks: dict[tuple[int, int], tuple[object, ...]] = field(default_factory=dict)
     crops: dict[object, dict[tuple[int, int], Crop | None]] = field(default_factory=dict)
-    lights: dict[tuple[int, int], Light] = field(default_factory=dict)
+    veils: dict[tuple[int, int], Veil] = field(default_factory=dict)
     judged: dict[object, dict[tuple[int, int], Judged]] = field(default_factory=dict)
     firsts: dict[object, FirstLook] = field(default_factory=dict)
 

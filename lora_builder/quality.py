@@ -78,21 +78,25 @@ def fault(measurement: Measurement, face: int | None, crop: Crop | None, setting
 
 
 @dataclass(frozen=True)
-class Light:
-    """How much of a face is burnt out, 0..1, and how dark its eyes are (see `SHADED`)."""
+class Veil:
+    """What lies over a face, whatever the settings: how much of it is burnt out, 0..1, how dark its eyes
+    are (see `SHADED`), how surely a hand is before it, 0..1."""
 
     burnt: float
     shade: float | None
+    hand: float
 
     @classmethod
-    def of(cls, face: Face) -> Light:
-        return cls(np.count_nonzero(face.grey >= BLOWN) / face.grey.size, _shade(face))
+    def of(cls, measurement: Measurement, face: int) -> Veil:
+        chosen = measurement.faces[face]
+        burnt = np.count_nonzero(chosen.grey >= BLOWN) / chosen.grey.size
+        return cls(burnt, _shade(chosen), _hand(measurement, face))
 
 
 def defects(
-    measurement: Measurement, face: int | None, light: Light | None, crop: Crop | None, settings: Settings
+    measurement: Measurement, face: int | None, veil: Veil | None, crop: Crop | None, settings: Settings
 ) -> dict[Defect, float]:
-    """What is wrong with a photo that may stay, with the figure that says so; `light`: of the face."""
+    """What is wrong with a photo that may stay, with the figure that says so; `veil`: over the face."""
     found: dict[Defect, float] = {}
     if measurement.jpeg_quality is not None and measurement.jpeg_quality < COARSE_QUALITY:
         found[Defect.COARSE] = float(measurement.jpeg_quality)
@@ -105,15 +109,14 @@ def defects(
         found[Defect.SOFT] = chosen.sharpness
     if chosen.eyes_open is not None and chosen.eyes_open < BLINK:
         found[Defect.BLINK] = chosen.eyes_open
-    if light is not None and light.burnt >= BLOWN_SHARE:
-        found[Defect.BLOWN] = light.burnt
+    if veil is not None and veil.burnt >= BLOWN_SHARE:
+        found[Defect.BLOWN] = veil.burnt
     if chosen.brightness < settings.dim_brightness:
         found[Defect.DIM] = chosen.brightness
-    if light is not None and light.shade is not None and light.shade < SHADED:
-        found[Defect.EYES_HIDDEN] = light.shade
-    hand = _hand(measurement, face)
-    if hand >= HAND_SEEN:
-        found[Defect.HAND] = hand
+    if veil is not None and veil.shade is not None and veil.shade < SHADED:
+        found[Defect.EYES_HIDDEN] = veil.shade
+    if veil is not None and veil.hand >= HAND_SEEN:
+        found[Defect.HAND] = veil.hand
     if crop is not None:
         side = chosen.box.height * crop.height / crop.box.height
         if side < SMALL_FACE:
