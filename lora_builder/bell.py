@@ -92,6 +92,14 @@ class BrokerBell:
             time.sleep(timeout_s)
             return True  # somebody may have rung
 
+    def answers(self) -> bool:
+        """Whether the broker can be reached now."""
+        try:
+            with self._open():
+                return True
+        except self._failures():
+            return False
+
     def close(self) -> None:
         """Lets go of the listener's connection."""
         rings, self._rings = self._rings, None

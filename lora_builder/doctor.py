@@ -1,4 +1,7 @@
-"""Is everything here that the work needs, and if not, how to get it. Asks nothing of the network."""
+"""Is everything here that the work needs, and if not, how to get it.
+
+Asks nothing of the network but the database, the broker and the cluster that the settings name.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,8 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Everything that was looked at, in the order in which to mend it."""
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        _program, _packages, _opencv, _formats, _models, _folders, _database, _machine, _fonts, _endpoints,
+        _program, _packages, _opencv, _formats, _models, _folders, _database, _broker, _cluster,
+        _machine, _fonts, _endpoints,
     )  # fmt: skip
     return [finding for check in checks for finding in check(settings)]
 
@@ -153,6 +157,38 @@ def _database(settings: Settings) -> Iterator[Finding]:
         return
     kind = "PostgreSQL" if settings.database_url.startswith("postgres") else "SQLite"
     yield Finding("database", Health.OK, f"{kind}, newest schema, {count} projects")
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    if not settings.redis_url:
+        return
+    from lora_builder.bell import BrokerBell
+
+    try:
+        answers = BrokerBell(settings.redis_url).answers()
+    except LoraBuilderError as error:
+        yield Finding("broker", Health.BROKEN, error.message, error.remedy)
+        return
+    if answers:
+        yield Finding("broker", Health.OK, "answers")
+    else:
+        remedy = "Start it, or check REDIS_URL; until then workers look at the queue by themselves."
+        yield Finding("broker", Health.WARNING, "does not answer", remedy)
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    if not settings.cluster:
+        return
+    from lora_builder.workers import open_workers
+
+    try:
+        with open_workers(settings) as workers:
+            for _ in workers.each(str, ["one task"]):
+                pass
+    except LoraBuilderError as error:
+        yield Finding("cluster", Health.BROKEN, error.message, error.remedy)
+    else:
+        yield Finding("cluster", Health.OK, f"{settings.cluster} did a task; its versions are ours")
 
 
 def _machine(settings: Settings) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import pytest
 from lora_builder import doctor
 from lora_builder.doctor import Health, examine
 from lora_builder.settings import Settings, load
+from tests.servers import redis
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,6 +45,16 @@ def test_what_is_missing_comes_with_how_to_get_it(
     findings = by_name(broken)
     for name in ("packages", "model insightface:antelopev2", "data folder", "database"):
         assert findings[name].health is Health.BROKEN and findings[name].remedy, name
+
+
+def test_a_broker_that_rings_no_more_is_told(settings: Settings, tmp_path: Path) -> None:
+    """Jobs go on without it, only later, so it is a warning."""
+    pytest.importorskip("kombu")
+    with redis(tmp_path / "redis") as broker:
+        named = settings.model_copy(update={"redis_url": broker.url})
+        assert by_name(named)["broker"].health is Health.OK
+    gone = by_name(named)["broker"]
+    assert gone.health is Health.WARNING and "REDIS_URL" in gone.remedy
 
 
 def test_the_doctor_can_be_asked_by_a_script(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,11 @@ from PIL import Image
 
 from lora_builder import pipeline, places
 from lora_builder.abroad import Abroad
+from lora_builder.doctor import Health, examine
 from lora_builder.errors import BadInput, BadSettings, ClusterUnavailable
 from lora_builder.places import Location, Place, located
 from lora_builder.publish import MANIFEST, publish, work_folder
-from lora_builder.records import Photo, Source
+from lora_builder.records import Event, Photo, Source, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Store
 from lora_builder.store.notes import PLACE
@@ -79,16 +80,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> dict[str, 
     return {"disk": folder, "s3": far}
 
 
-def build(source: Location, output: Location, data: Path, **more: object) -> dict[str, str]:
-    """A run of its own with nothing known before; SHA-256 of all that it leaves, by path."""
+def build(
+    source: Location,
+    output: Location,
+    data: Path,
+    seen: Callable[[Event], None] = lambda _: None,
+    **more: object,
+) -> dict[str, str]:
+    """A run of its own; SHA-256 of all that it leaves, by path. `seen` is told each event."""
     settings = load(data_dir=data, resolution=512, body_model="none", trigger="ohwx", **more)
     folder = work_folder(output, settings) if isinstance(output, Place) else output
     with Store(settings.database) as store:
         project = store.project(folder, "Eileen", source)
         if isinstance(output, Place):
             store.notes.write(project.id, PLACE, {"url": str(output)})
-        for _ in pipeline.run(store, project, settings):
-            pass
+        for event in pipeline.run(store, project, settings):
+            seen(event)
     if isinstance(output, Path):
         return digests(output)
     left = {file.inside: b"".join(file.place.chunks()) for file in output.files()}
@@ -138,6 +145,43 @@ def test_a_cluster_with_s3_gives_the_same_bytes(
     assert not list((tmp_path / "data" / "scratch").rglob("*.jpg"))
     left = [path for path in (cluster.place / "data").rglob("*") if path.suffix in (".jpg", ".png")]
     assert left == []
+
+
+def test_a_run_outlives_its_scheduler(
+    photos: dict[str, Location], expected: dict[str, str], tmp_path: Path
+) -> None:
+    """A scheduler that dies in mid-job ends the run in a sentence; with another one it goes on from there."""
+    struck: list[Event] = []
+
+    def strike(event: Event) -> None:
+        if event.stage is Stage.MEASURE and event.done and not struck:
+            struck.append(event)
+            cluster.scheduler.kill()
+
+    out, data = tmp_path / "out", tmp_path / "data"
+    with (
+        DaskCluster(tmp_path) as cluster,
+        pytest.raises(ClusterUnavailable, match="not there any more") as lost,
+    ):
+        build(photos["disk"], out, data, strike, cluster=cluster.address)
+    assert "what was done is kept" in lost.value.remedy and struck
+    measured: list[int] = []
+
+    def count(event: Event) -> None:
+        if event.stage is Stage.MEASURE:
+            measured.append(event.done)
+
+    with DaskCluster(tmp_path) as another:
+        assert build(photos["disk"], out, data, count, cluster=another.address) == expected
+    assert measured[0] >= 1, "what the first run measured is known"
+
+
+def test_the_doctor_gives_a_cluster_something_to_do(cluster: DaskCluster, tmp_path: Path) -> None:
+    """A scheduler that answers is not enough: a worker of this very version must come back."""
+    finding = next(
+        f for f in examine(load(data_dir=tmp_path, cluster=cluster.address)) if f.name == "cluster"
+    )
+    assert finding.health is Health.OK
 
 
 def test_a_store_that_refuses_is_told_in_plain_words(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
