@@ -1,9 +1,7 @@
 """The queue of jobs on real servers: order, none lost or twice, how soon a job begins, how many claims.
 
-    python benchmarks/jobs.py [--jobs 100] [--users 10] [--workers 4] [--kills 12]
-
-Starts PostgreSQL and Redis on loopback, and workers in processes of their own whose runs take a
-moment and do nothing else. Prints the tables that docs/scale.md quotes.
+A part of `scale.py`. Starts PostgreSQL and Redis on loopback, and workers in processes of their own
+whose runs take a moment and do nothing else. Prints the tables that docs/scale.md quotes.
 """
 
 from __future__ import annotations
@@ -34,6 +32,7 @@ from tests.servers import postgresql_programs, postgresql_server, redis
 
 LEASE_S = 3.0
 RUN_S = 0.3
+JOBS, USERS, WORKERS, WORKER_KILLS = 100, 10, 4, 12
 
 
 def work(url: str, broker: str, notes: Path) -> None:
@@ -74,21 +73,21 @@ def noted(notes: Path) -> list[tuple[float, str, str, int]]:
 
 
 def started(url: str, broker: str, notes: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, __file__, "--work", url, broker, str(notes)])
+    return subprocess.Popen([sys.executable, __file__, url, broker, str(notes)])
 
 
-def crowd(url: str, broker: str, place: Path, given: argparse.Namespace, kills: int) -> None:
+def crowd(url: str, broker: str, place: Path, kills: int) -> None:
     """Jobs of many users, asked for at once, done by several workers, some of which are killed."""
     notes, chance = place / f"notes-{kills}", random.Random(1)
     with Store(url) as store:
         jobs = Jobs(store, lambda _: load(), nothing, here=False, bell=BrokerBell(broker))
         names = []
-        for number in range(given.jobs):
-            name, priority = f"{kills}-user{number % given.users}-{number}", chance.randrange(3)
-            project = store.project(place / name, name, place, f"user{number % given.users}")
+        for number in range(JOBS):
+            name, priority = f"{kills}-user{number % USERS}-{number}", chance.randrange(3)
+            project = store.project(place / name, name, place, f"user{number % USERS}")
             jobs.start(project, priority=priority)
             names.append((priority, number, name))
-        workers = [started(url, broker, notes) for _ in range(given.workers)]
+        workers = [started(url, broker, notes) for _ in range(WORKERS)]
         killed: dict[int, float] = {}
         try:
             while store.queue.unfinished():
@@ -120,9 +119,9 @@ def crowd(url: str, broker: str, place: Path, given: argparse.Namespace, kills: 
     first = list(runs)
     passed = max(abs(order[name] - rank) for rank, name in enumerate(first))
     print(
-        f"| {given.jobs} jobs, {given.users} users, {given.workers} workers | {len(killed)} "
+        f"| {JOBS} jobs, {USERS} users, {WORKERS} workers | {len(killed)} "
         f"| {states['done']} "
-        f"| {given.jobs - len(ended)} | {len(pairs) - doubled} | {doubled} | {passed} |"
+        f"| {JOBS - len(ended)} | {len(pairs) - doubled} | {doubled} | {passed} |"
     )
 
 
@@ -181,17 +180,7 @@ def claims(url: str, label: str, rows: int = 100, hands: int = 4) -> None:
         print(f"| {label} | {1000 * busy / rows:.1f} | {rows / passed:.0f} |")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=100)
-    parser.add_argument("--users", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--kills", type=int, default=12)
-    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.work:
-        work(given.work[0], given.work[1], Path(given.work[2]))
-        return
+def run(arguments: argparse.Namespace) -> None:
     programs = postgresql_programs()
     if programs is None:
         raise SystemExit("PostgreSQL is not installed.")
@@ -201,8 +190,8 @@ def main() -> None:
             url = f"{database.url}/postgres"
             print("| a crowd | killed | done | lost | taken up after a kill | run twice | most places off |")
             print("|---|---|---|---|---|---|---|")
-            for kills in (0, given.kills):
-                crowd(url, broker.url, place, given, kills)
+            for kills in (0, WORKER_KILLS):
+                crowd(url, broker.url, place, kills)
             print("\n| an idle worker, ms until a job begins | median | worst |\n|---|---|---|")
             promptness(url, broker.url, place)
             print("\n| a job taken and ended, 4 at once | ms of the processor | a second |\n|---|---|---|")
@@ -211,4 +200,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    work(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
