@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lora_builder.ui.steps import STEPS
-from lora_builder.ui.texts import TEXTS
+from lora_builder.ui.texts import LANGUAGES, TEXTS
 
 from .conftest import Visitor
 from .proxy import Cable
@@ -178,6 +178,7 @@ def test_every_step_speaks_the_language(visitor: Visitor, chromium: Any, languag
         pair[theirs]
         for pair in TEXTS.values()
         if pair[0] != pair[1] and len(pair[theirs]) > 3 and "{" not in pair[theirs]
+        if pair[theirs] not in LANGUAGES.values()
     ]
     for step in STEPS:
         visitor.go(step)
