@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from lora_builder.crop import CropTask, cut
-from lora_builder.errors import ClusterUnavailable
+from lora_builder.errors import ClusterUnfit
 from lora_builder.files import LOCK, atomic_file, scratch
 from lora_builder.places import Location, Place
 from lora_builder.records import Rejected
@@ -119,7 +119,7 @@ def collected(written: Mapping[Path, Sum], drop: Place) -> dict[Path, Sum]:
 @functools.lru_cache(maxsize=64)
 def _insist_seen(path: Path) -> None:
     if not path.exists():
-        raise ClusterUnavailable(
+        raise ClusterUnfit(
             f"The worker on {socket.gethostname()} does not see {path}.",
             "Share that folder with the workers under the same path, or use a store: s3://bucket/folder.",
         )

@@ -7,7 +7,8 @@
     ├── UnreadablePhoto      one picture cannot be decoded; becomes a verdict, never ends a job
     │   └── UnreadableNow    the same, but it may go well another time: is not remembered
     ├── WorkersFailing       worker processes die whatever photo they are given
-    ├── ClusterUnavailable   the cluster of workers cannot be reached, or is not like this machine
+    ├── ClusterUnavailable   the cluster of workers cannot be reached, or has none
+    │   └── ClusterUnfit     it is there, but not as it must be: no other try would end better
     ├── CaptionsMissing      photos without a caption keep a set from being packed
     ├── ModelUnavailable     a model's weights are missing, altered, or not installed
     ├── StoreUnavailable     the database cannot be opened or written
@@ -24,7 +25,12 @@ from __future__ import annotations
 
 
 class LoraBuilderError(Exception):
-    """A failure to show to the user: what happened, and what to do about it."""
+    """A failure to show to the user: what happened, and what to do about it.
+
+    `passing`: the same may go well another time, with nothing changed by anybody.
+    """
+
+    passing = False
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message, remedy)
@@ -50,8 +56,6 @@ class BadArchive(BadInput):
 class UnreadablePhoto(LoraBuilderError):
     """One picture cannot be decoded."""
 
-    passing = False
-
 
 class UnreadableNow(UnreadablePhoto):
     """One picture cannot be decoded now; under other limits, or another time, it may well be."""
@@ -64,7 +68,15 @@ class WorkersFailing(LoraBuilderError):
 
 
 class ClusterUnavailable(LoraBuilderError):
-    """The cluster of workers cannot be reached, or is not like this machine."""
+    """The cluster of workers cannot be reached, or has none. One that restarts comes back."""
+
+    passing = True
+
+
+class ClusterUnfit(ClusterUnavailable):
+    """The cluster is there, but its versions, folders or settings are not as they must be."""
+
+    passing = False
 
 
 class CaptionsMissing(LoraBuilderError):

@@ -27,7 +27,7 @@ from lora_builder.progress import Pace, Snapshot, State, advanced, from_json, to
 from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Project, QueuedJob, Store
-from lora_builder.store.queue import Told
+from lora_builder.store.queue import MOST_TRIES, Told
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ LOOK_S = 2.0
 """How often an idle runner looks at the queue without being rung."""
 
 AGAIN_S = 2.0
-"""Pause before the second try of a job; each further one waits twice as long."""
+"""Pause before the second try of a job; each further one, up to `MOST_TRIES`, waits twice as long."""
 
 
 class Run(Protocol):
@@ -189,21 +189,25 @@ class Runner:
                 self._give_back(job, None)  # nobody asked this run to stop but our end
             else:
                 self._end(job, State.CANCELLED)
-        except (StoreUnavailable, ProjectBusy) as error:
-            # A database that restarts comes back; a dead worker's lock on the folder goes with it.
-            passing = self._store.on_server if isinstance(error, StoreUnavailable) else queued.tries > 1
-            if passing:
+        except LoraBuilderError as error:
+            if queued.tries < MOST_TRIES and self._passes(error, queued):
                 log.warning("Job %s is tried again: %s", queued.id[:12], error)
-                self._give_back(job, AGAIN_S * 2 ** (queued.tries - 1))
+                self._give_back(job, AGAIN_S * 2 ** (queued.tries - 1), error)
             else:
                 self._end(job, State.FAILED, error.message, error.remedy)
-        except LoraBuilderError as error:
-            self._end(job, State.FAILED, error.message, error.remedy)
         except Exception:  # a bug of ours must end this job, not the queue of everybody
             log.exception("A run failed.", extra={"project": queued.project_id[:12], "job": queued.id[:12]})
             self._end(job, State.FAILED)
         else:
             self._end(job, State.DONE)
+
+    def _passes(self, error: LoraBuilderError, queued: QueuedJob) -> bool:
+        """Whether another try may end better."""
+        if isinstance(error, StoreUnavailable):
+            return self._store.on_server  # one that restarts comes back; a broken file does not
+        if isinstance(error, ProjectBusy):
+            return queued.tries > 1  # a dead worker's lock on the folder goes with it
+        return error.passing
 
     def _go_through(self, job: _Job, project: Project) -> None:
         settings = self._settings_of(project)
@@ -254,8 +258,11 @@ class Runner:
             failed,
         )
 
-    def _give_back(self, job: _Job, after_s: float | None) -> None:
-        self._settle(job, lambda: self._store.queue.release(job.queued.id, self.name, after_s), lambda: None)
+    def _give_back(self, job: _Job, after_s: float | None, why: LoraBuilderError | None = None) -> None:
+        said = (why.message, why.remedy) if why is not None else ("", "")
+        self._settle(
+            job, lambda: self._store.queue.release(job.queued.id, self.name, after_s, *said), lambda: None
+        )
 
     def _settle(self, job: _Job, write: Callable[[], None], failed: Callable[[], None]) -> None:
         """Does `write` as soon as the database can be reached, or leaves it to the end of the lease."""

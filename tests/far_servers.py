@@ -36,9 +36,14 @@ class DaskCluster:
         self.port = free_port()
         self.address = f"tcp://127.0.0.1:{self.port}"
         self._environment = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
+        self._count = workers
+        self.start()
+
+    def start(self) -> None:
+        """The scheduler, always at the same address, and its workers."""
         self.scheduler = self._start("dask_scheduler", "--port", str(self.port))
         wait_for(self.port)
-        self.workers = [self.worker() for _ in range(workers)]
+        self.workers = [self.worker() for _ in range(self._count)]
 
     def worker(self) -> subprocess.Popen[bytes]:
         """One more worker of one thread, which nobody restarts."""

@@ -9,6 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,15 +17,17 @@ from PIL import Image
 from lora_builder import pipeline, places
 from lora_builder.abroad import Abroad
 from lora_builder.doctor import Health, examine
-from lora_builder.errors import BadInput, BadSettings, ClusterUnavailable
+from lora_builder.errors import BadInput, BadSettings, ClusterUnavailable, ClusterUnfit
+from lora_builder.jobs import Jobs, State
 from lora_builder.places import Location, Place, located
 from lora_builder.publish import MANIFEST, publish, work_folder
 from lora_builder.records import Event, Photo, Source, Stage
 from lora_builder.settings import Settings, load
-from lora_builder.store import Store
+from lora_builder.store import Project, Store
 from lora_builder.store.notes import PLACE
 from lora_builder.workers import Processes
 from tests.far_servers import DaskCluster, S3Server
+from tests.test_jobs import wait
 from tests.test_pipeline import digests
 from tests.workers.tasks import tell_secrets
 
@@ -176,6 +179,36 @@ def test_a_run_outlives_its_scheduler(
     assert measured[0] >= 1, "what the first run measured is known"
 
 
+def test_a_job_of_the_queue_outlives_its_scheduler(
+    photos: dict[str, Location], expected: dict[str, str], tmp_path: Path
+) -> None:
+    """It says what it waits for; when the cluster is back it goes on by itself from where it was."""
+    settings = load(data_dir=tmp_path / "data", resolution=512, body_model="none", trigger="ohwx")
+    measured: list[int] = []
+    struck: list[Event] = []
+    with DaskCluster(tmp_path) as cluster, Store(settings.database) as store:
+
+        def run(store: Store, project: Project, settings: Settings, **how: Any) -> Iterator[Event]:
+            for event in pipeline.run(store, project, settings, **how):
+                if event.stage is Stage.MEASURE and struck:
+                    measured.append(event.done)
+                elif event.stage is Stage.MEASURE and event.done:
+                    struck.append(event)
+                    cluster.close()
+                yield event
+
+        jobs = Jobs(store, lambda _: settings.model_copy(update={"cluster": cluster.address}), run)
+        id = jobs.start(store.project(tmp_path / "out", "Eileen", photos["disk"]))
+        waits = wait(jobs, id, lambda job: job.state is State.QUEUED and bool(job.error), 60)
+        assert cluster.address in waits.error
+        cluster.start()
+        last = wait(jobs, id, seconds=120)
+        jobs.close()
+    assert (last.state, last.error) == (State.DONE, "")
+    assert measured[0] >= 1, "what the first try measured is known"
+    assert digests(tmp_path / "out") == expected
+
+
 def test_the_doctor_gives_a_cluster_something_to_do(cluster: DaskCluster, tmp_path: Path) -> None:
     """A scheduler that answers is not enough: a worker of this very version must come back."""
     finding = next(
@@ -276,7 +309,7 @@ def test_a_worker_works_in_its_own_folders_and_sees_ours(
     monkeypatch.setenv("LORA_DATA_DIR", str(tmp_path / "theirs"))
     photo = Photo(Source("a.jpg", tmp_path / "a.jpg"), "0" * 64, 1)
     assert Abroad(look, settings, (tmp_path,))(photo) == tmp_path / "theirs"
-    with pytest.raises(ClusterUnavailable, match=r"does not see .*absent"):
+    with pytest.raises(ClusterUnfit, match=r"does not see .*absent"):
         Abroad(look, settings, (tmp_path / "absent",))(photo)
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lora_builder.errors import BadInput
+from lora_builder.errors import BadInput, BadSettings, ClusterUnavailable, ClusterUnfit, LoraBuilderError
 from lora_builder.jobs import Jobs, Run, Snapshot, State
 from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
+from lora_builder.store.queue import MOST_TRIES
 
 COLOUR: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
@@ -24,6 +25,13 @@ COLOUR: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="
 def store(settings: Settings) -> Iterator[Store]:
     with Store(settings.database) as opened:
         yield opened
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another try comes at once, not after seconds."""
+    monkeypatch.setattr("lora_builder.runner.AGAIN_S", 0.05)
+    monkeypatch.setattr("lora_builder.jobs.LOOK_S", 0.05)
 
 
 def a_project(store: Store, tmp_path: Path, name: str = "ann") -> Project:
@@ -207,6 +215,56 @@ def test_the_users_faults_come_with_a_remedy(store: Store, settings: Settings, t
         "There are no pictures.",
         "Choose others.",
     )
+
+
+LOST = ClusterUnavailable("The Dask scheduler at tcp://x:1 is not there any more.", "Start it again.")
+
+
+def test_a_cluster_that_comes_back_is_waited_for(
+    store: Store, settings: Settings, tmp_path: Path, impatient: None
+) -> None:
+    """The job is tried again by itself, and says meanwhile what it waits for."""
+    back = threading.Event()
+
+    def run(
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Event]:
+        yield Event(project.name, Stage.INGEST, 1, 1)
+        if not back.is_set():
+            raise LOST
+
+    jobs = Jobs(store, lambda _: settings, run)
+    id = jobs.start(a_project(store, tmp_path))
+    waits = wait(jobs, id, lambda job: job.state is State.QUEUED and bool(job.error))
+    assert (waits.error, waits.remedy) == (LOST.message, LOST.remedy)
+    back.set()
+    last = wait(jobs, id)
+    assert (last.state, last.error) == (State.DONE, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (LOST, MOST_TRIES),
+        (ClusterUnfit("The worker on b has other versions than this machine.", "Install the same."), 1),
+        (BadSettings("tcp://x:1 is not encrypted.", "Use tls://."), 1),
+    ],
+)
+def test_a_cluster_is_not_waited_for_in_vain(
+    store: Store, settings: Settings, tmp_path: Path, impatient: None, error: LoraBuilderError, tries: int
+) -> None:
+    """After so many tries, or where no try could end better, the job fails with the cluster's sentence."""
+    jobs = Jobs(store, lambda _: settings, failing(error))
+    id = jobs.start(a_project(store, tmp_path))
+    last = wait(jobs, id)
+    assert (last.state, last.error, last.remedy) == (State.FAILED, error.message, error.remedy)
+    job = store.queue.find(id)
+    assert job is not None and job.tries == tries
 
 
 def test_our_faults_are_logged_and_the_queue_lives_on(

@@ -37,7 +37,7 @@ KEPT_S = 30 * 24 * 3600
 """Ended jobs are forgotten after this long, seconds."""
 
 MOST_TRIES = 5
-"""Workers that may die or lose the database over one job before it is given up."""
+"""Times that a job is taken before it is given up: workers die, databases and clusters go away."""
 
 GIVEN_UP = (
     f"{MOST_TRIES} workers in a row died at this job.",
@@ -59,9 +59,10 @@ class QueuedJob:
 
     `state`: queued, running, done, cancelled, failed. `priority`: the higher comes first; between
     equals the older. Times are seconds since the epoch; `start_at`: not before. `error`, `remedy`:
-    sentences for people. `home`: the process that alone may run it, empty: any. `worker`: who has it.
-    `tries`: how often it was taken and not brought to an end. `stop`: it was asked to stop.
-    `progress`: as `progress.to_json` wrote it, None before the first report.
+    sentences for people, why it failed or, while it waits, why it must be tried again. `home`: the
+    process that alone may run it, empty: any. `worker`: who has it. `tries`: how often it was taken and
+    not brought to an end. `stop`: it was asked to stop. `progress`: as `progress.to_json` wrote it,
+    None before the first report.
     """
 
     id: str
@@ -214,7 +215,7 @@ class JobQueue:
                 if not found:
                     return None
                 taken = {"state": "running", "worker": worker, "beat_at": now, "tries": found[0].tries + 1}
-                self._set(connection, found[0].id, **taken)
+                self._set(connection, found[0].id, **taken, error="", remedy="")
         except sa.exc.IntegrityError:
             return None  # another took a job of the same project at the same moment
         return self.find(found[0].id)
@@ -238,8 +239,10 @@ class JobQueue:
             mine = (_jobs.c.id == id) & (_jobs.c.worker == worker) & (_jobs.c.state == "running")
             connection.execute(_jobs.update().where(mine).values({**ended, "progress": progress}))
 
-    def release(self, id: str, worker: str, after_s: float | None = None) -> None:
-        """Gives the job back: at once, uncounted; or (`after_s`) to be tried again after so long."""
+    def release(
+        self, id: str, worker: str, after_s: float | None = None, error: str = "", remedy: str = ""
+    ) -> None:
+        """Gives the job back: at once, uncounted; or (`after_s`) to be tried again after so long, and why."""
         with writing(self._engine) as connection:
             mine = (_jobs.c.id == id) & (_jobs.c.worker == worker) & (_jobs.c.state == "running")
             for job in _read(connection, _jobs.select().where(mine).with_for_update()):
@@ -247,7 +250,7 @@ class JobQueue:
                 if after_s is None:
                     self._drop(connection, job, now, tries=job.tries - 1)
                 else:
-                    self._drop(connection, job, now, start_at=now + after_s)
+                    self._drop(connection, job, now, start_at=now + after_s, error=error, remedy=remedy)
 
     def at_home(self, home: str) -> None:
         """Says that the process that alone may run these waiting jobs is alive."""

@@ -114,6 +114,8 @@ def status(snapshot: Snapshot, language: str, stopping: bool) -> str:
     """How the job stands, in one line."""
     if snapshot.state is State.FAILED:
         return said(snapshot.error, language) or tr("progress_bug", language)
+    if snapshot.state is State.QUEUED and snapshot.error:
+        return f"{said(snapshot.error, language)} {tr('progress_again', language)}"
     if snapshot.state is State.QUEUED:
         key = "progress_queued" if snapshot.ahead else "progress_starting"
         return tr(key, language, ahead=snapshot.ahead)

@@ -21,7 +21,7 @@ from concurrent.futures import TimeoutError as TimedOut
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from lora_builder.errors import BadSettings, ClusterUnavailable, LoraBuilderError
+from lora_builder.errors import BadSettings, ClusterUnavailable, ClusterUnfit, LoraBuilderError
 from lora_builder.records import Rejected
 from lora_builder.settings import Settings
 from lora_builder.workers.alike import versions
@@ -154,15 +154,21 @@ class _Link:
             raise
 
     async def _connect(self) -> Any:
+        client = Client(self.address, asynchronous=True, set_as_default=False, timeout=CONNECT_S)
         try:
             # A coordinator neither listens nor keeps trying: a lost scheduler ends the run.
             with dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S}s"}):
-                return await Client(self.address, asynchronous=True, set_as_default=False, timeout=CONNECT_S)
-        except (OSError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                return await client
+        except OSError as error:
             raise ClusterUnavailable(
-                f"No Dask scheduler answers at {self.address}: {reason}.",
+                f"No Dask scheduler answers at {self.address}: {_reason(error)}.",
                 "Start one (`dask scheduler`), and check CLUSTER and Dask's TLS settings.",
+            ) from error
+        except (ValueError, TypeError) as error:
+            await client.close()
+            raise ClusterUnfit(
+                f"Dask cannot connect to {self.address} as it is set up: {_reason(error)}.",
+                "Check CLUSTER and Dask's TLS settings.",
             ) from error
 
     def start(self, work: Coroutine[Any, Any, Answer]) -> Future[Answer]:
@@ -252,11 +258,11 @@ class _Crew(Generic[Item, Result]):
                 raise Again from error
             return (DEADLY,)
         except ImportError as error:
-            raise ClusterUnavailable(f"A worker of the cluster cannot begin: {error}.", SAME) from error
+            raise ClusterUnfit(f"A worker of the cluster cannot begin: {error}.", SAME) from error
         except RuntimeError as error:
             if "deserializ" not in str(error):
                 raise
-            raise ClusterUnavailable("The cluster cannot read what it is sent.", SAME) from error
+            raise ClusterUnfit("The cluster cannot read what it is sent.", SAME) from error
         self._item_s += ((done.seconds / len(done.results)) - self._item_s) / MEAN_OF
         self._item_s = max(self._item_s, 1e-6)
         return done.results
@@ -317,6 +323,10 @@ class _Crew(Generic[Item, Result]):
             f"The cluster at {self._link.address} takes work and never begins it.",
             "See the logs of its scheduler and workers, and run again: what was done is kept.",
         )
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _insist_safe(address: str, unencrypted: bool) -> None:

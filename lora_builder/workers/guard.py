@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lora_builder.errors import ClusterUnavailable
+from lora_builder.errors import ClusterUnfit
 from lora_builder.resources import photo_mb
 from lora_builder.workers.alike import differences, versions
 from lora_builder.workers.processes import Processes
@@ -64,11 +64,11 @@ class Done:
 def work(terms: Terms, items: bytes) -> Done:
     """What the function makes of each item, or Rejected.
 
-    Raises ClusterUnavailable where versions differ, and whatever the function raises.
+    Raises ClusterUnfit where versions differ, and whatever the function raises.
     """
     different = differences(versions(), terms.versions)
     if different:
-        raise ClusterUnavailable(
+        raise ClusterUnfit(
             f"The worker on {socket.gethostname()} has other versions than this machine: {different}.",
             "Install the same on all: results would not be the same.",
         )

@@ -92,6 +92,8 @@ def test_every_end_has_its_words(language: str) -> None:
     """However a run ends, the page says so, never with a traceback."""
     for state in State:
         assert progress.status(Snapshot("j", "p", state=state), language, False)
+    waits = Snapshot("j", "p", state=State.QUEUED, error="There is nothing in s3://a.")
+    assert progress.status(waits, "en", False) == "There is nothing in s3://a. It is tried again by itself."
     bug = progress.status(Snapshot("j", "p", state=State.FAILED), language, False)
     assert bug == tr("progress_bug", language)
     told = Snapshot("j", "p", state=State.FAILED, error="Disk full.", remedy="Free some.")

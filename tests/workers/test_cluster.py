@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_builder.errors import BadInput, BadSettings, Cancelled, ClusterUnavailable
+from lora_builder.errors import BadInput, BadSettings, Cancelled, ClusterUnavailable, ClusterUnfit
 from lora_builder.records import Rejected
 from lora_builder.settings import load
 from lora_builder.workers import Processes, Workers, open_workers
@@ -87,7 +87,7 @@ def test_workers_that_are_not_alike_are_refused(
     """Another version would measure otherwise: the run says what differs, before the first photo."""
     ours = dict(cluster_room.versions()) | {"pillow": "1.0"}
     monkeypatch.setattr(cluster_room, "versions", lambda: ours)
-    with pytest.raises(ClusterUnavailable, match=r"pillow [\d.]+ for 1.0"), opened(cluster) as workers:
+    with pytest.raises(ClusterUnfit, match=r"pillow [\d.]+ for 1.0"), opened(cluster) as workers:
         list(workers.each(double, [1]))
 
 
@@ -148,6 +148,12 @@ def test_a_cluster_without_workers_is_told(tmp_path: Path, monkeypatch: pytest.M
         opened(cluster) as workers,
         pytest.raises(ClusterUnavailable, match="no workers"),
     ):
+        list(workers.each(double, [1]))
+
+
+def test_tls_that_is_not_set_up_is_told() -> None:
+    """No scheduler could be reached like that, so no other try is worth anything."""
+    with pytest.raises(ClusterUnfit, match="TLS"), open_workers(load(cluster="tls://127.0.0.1:1")) as workers:
         list(workers.each(double, [1]))
 
 

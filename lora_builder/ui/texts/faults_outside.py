@@ -37,6 +37,11 @@ OUTSIDE: tuple[tuple[str, str], ...] = (
         "Start one (`dask scheduler`), and check CLUSTER and Dask's TLS settings.",
         "请启动调度器（`dask scheduler`），并检查 CLUSTER 和 Dask 的 TLS 设置。",
     ),
+    (
+        "Dask cannot connect to {address} as it is set up: {reason}.",
+        "Dask 的设置无法连接到 {address}：{reason}。",
+    ),
+    ("Check CLUSTER and Dask's TLS settings.", "请检查 CLUSTER 和 Dask 的 TLS 设置。"),
     ("The Dask scheduler at {address} is not there any more.", "{address} 的 Dask 调度器已不在。"),
     (
         "Start it again, and run again: what was done is kept.",

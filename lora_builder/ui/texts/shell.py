@@ -121,6 +121,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "progress_cancel": ("Stop", "停止"),
     "progress_close": ("Close", "关闭"),
     "progress_queued": ("Waiting for {ahead} other run(s) to end.", "前面还有 {ahead} 个任务，请稍候。"),
+    "progress_again": ("It is tried again by itself.", "会自动重试。"),
     "progress_starting": ("Starting …", "正在启动……"),
     "progress_free": (
         "free: {cores} cores, {memory} GB memory, {disk} GB disk",
