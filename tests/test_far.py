@@ -25,10 +25,13 @@ from lora_builder.records import Event, Photo, Source, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Project, Store
 from lora_builder.store.notes import PLACE
+from lora_builder.ui.runs import jobs_of
 from lora_builder.workers import Processes
 from tests.far_servers import DaskCluster, S3Server
+from tests.servers import postgresql_programs, postgresql_server, redis
 from tests.test_jobs import wait
 from tests.test_pipeline import digests
+from tests.test_shared_queue import worker
 from tests.workers.tasks import tell_secrets
 
 pytest.importorskip("s3fs")
@@ -148,6 +151,39 @@ def test_a_cluster_with_s3_gives_the_same_bytes(
     assert not list((tmp_path / "data" / "scratch").rglob("*.jpg"))
     left = [path for path in (cluster.place / "data").rglob("*") if path.suffix in (".jpg", ".png")]
     assert left == []
+
+
+def test_every_service_at_once_gives_the_same_bytes(
+    photos: dict[str, Location], expected: dict[str, str], cluster: DaskCluster, tmp_path: Path
+) -> None:
+    """Asked for here, rung by Redis, queued in PostgreSQL, run by a `worker` on Dask, from and to S3."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    sets = Place(f"s3://{S3Server.BUCKET}/team sets/Eileen")
+    with postgresql_server(programs) as database, redis(tmp_path / "redis") as broker:
+        settings = load(
+            data_dir=tmp_path / "data", database_url=f"{database.url}/postgres", redis_url=broker.url
+        )
+        recipe = ["resolution=512", "body_model=none", "trigger=ohwx", f"cluster={cluster.address}"]
+        more = [word for pair in recipe for word in ("--set", pair)]
+        with Store(settings.database) as store, worker(settings, *more) as theirs:
+            project = store.project(work_folder(sets, settings), "Eileen", photos["s3"])
+            store.notes.write(project.id, PLACE, {"url": str(sets)})
+            jobs = jobs_of(store, settings)
+            id = jobs.start(project)
+            last = wait(jobs, id, seconds=60)
+            job = store.queue.find(id)
+            jobs.close()
+        assert (last.state, last.error) == (State.DONE, "")
+        assert job is not None and f":{theirs.pid}:" in job.worker and job.tries == 1
+    assert ours_in(sets) == expected
+
+
+def ours_in(sets: Place) -> dict[str, str]:
+    """SHA-256 of what is meant for the user, by path."""
+    left = {file.inside: b"".join(file.place.chunks()) for file in sets.files()}
+    return {name: hashlib.sha256(data).hexdigest() for name, data in left.items() if name[0] != "."}
 
 
 def test_a_run_outlives_its_scheduler(
