@@ -19,10 +19,11 @@ from lora_builder.progress import StageProgress as StageProgress
 from lora_builder.progress import State as State
 from lora_builder.progress import from_json
 from lora_builder.records import Stage
-from lora_builder.runner import LEASE_S, LOOK_S, Runner, is_dead
+from lora_builder.runner import LEASE_S, LOOK_S, Runner
 from lora_builder.runner import Run as Run
 from lora_builder.settings import Settings
 from lora_builder.store import Project, QueuedJob, Store
+from lora_builder.who import is_dead
 
 ALL = tuple(Stage)
 

@@ -19,6 +19,7 @@ from lora_builder.advice import facts_of
 from lora_builder.caption.asking import CaptionTask
 from lora_builder.caption.records import CaptionEntry
 from lora_builder.caption.stage import caption_all, insist, item_of, outcome, tasks_of
+from lora_builder.claims import Claim
 from lora_builder.crop import SUFFIX, CropTask, crop_tasks, cut
 from lora_builder.decide import Evidence, decide, gather, subject_of
 from lora_builder.decisions import decision_lines
@@ -79,6 +80,7 @@ class _Job:
     workers: Workers
     place: Place | None
     """The store that the results go to, None where they stay in the project's folder."""
+    claim: Claim
     cancelled: Callable[[], bool]
     photos: list[Photo] = field(default_factory=list)
     problems: list[tuple[str, Rejected]] = field(default_factory=list)
@@ -103,6 +105,7 @@ class _Job:
     ) -> Event:
         if self.cancelled():
             raise Cancelled("Stopped. What was done is kept.", "Run again to go on.")
+        self.claim.check()
         check_disk(self.settings, self.project.folder, self.settings.data_dir)
         return Event(self.project.name, stage, done, total, photo, message, pixels)
 
@@ -155,8 +158,11 @@ def _run(
     place = store.notes.place(project.id)
     settings = sharing_previews(settings, place)
     workers = open_workers(settings, cancelled, keys(project.input, place))
-    with swept(settings.data_dir), locked(project.folder), workers:
-        job = _Job(store, project, settings, workers, place, cancelled, overrides=store.overrides(project.id))
+    with swept(settings.data_dir), locked(project.folder), Claim(place) as claim, workers:
+        for waiting in claim.take(cancelled):
+            yield Event(project.name, Stage.INGEST, 0, 0, message=waiting)
+        overrides = store.overrides(project.id)
+        job = _Job(store, project, settings, workers, place, claim, cancelled, overrides=overrides)
         for stage, step in steps[: last + 1]:
             if not (dry_run and stage is Stage.CROP):
                 yield from step(job)
@@ -384,6 +390,7 @@ def _pack(job: _Job, dry_run: bool = False) -> Iterator[Event]:
         job.people,
     )
     if job.place is not None:
+        job.claim.insist()
         for done, total, name in publish(folder, job.place):
             yield job.event(Stage.PACK, done, total + 1, name)
     yield job.event(Stage.PACK, 1, 1, message=str(job.place or folder))

@@ -6,6 +6,7 @@ GOOGLE_APPLICATION_CREDENTIALS, HF_TOKEN, fsspec's configuration files); none is
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import json
@@ -142,6 +143,27 @@ class Place:
         with reaching(self, OutputUnwritable):
             system, path = _store(self)
             system.pipe_file(path, data)
+
+    def create(self, data: bytes) -> bool:
+        """Makes this hold `data` where there is nothing yet; whether it does.
+
+        Of two that try at once only one succeeds, where the store can promise that (S3 and Google can).
+        """
+        with reaching(self, OutputUnwritable):
+            system, path = _store(self)
+            try:
+                system.pipe_file(path, data, mode="create")
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if "conditional request" in str(error):
+                    return False  # S3's word for another one that is being written
+                if error.errno != errno.ENOSYS:
+                    raise
+                if system.exists(path):
+                    return False
+                system.pipe_file(path, data)
+            return True
 
     def remove(self) -> None:
         """Takes the file away, if it is there."""

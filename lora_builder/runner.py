@@ -7,20 +7,13 @@ stop. A run is not a transaction: whatever stops it, the next one goes on where 
 from __future__ import annotations
 
 import contextvars
-import functools
 import logging
-import os
-import platform
-import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol, cast
-
-import psutil
 
 from lora_builder.errors import Cancelled, LoraBuilderError, ProjectBusy, StoreUnavailable
 from lora_builder.progress import Pace, Snapshot, State, advanced, from_json, to_json
@@ -28,6 +21,7 @@ from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Project, QueuedJob, Store
 from lora_builder.store.queue import MOST_TRIES, Told
+from lora_builder.who import name_here
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +81,7 @@ class Runner:
         lease_s: float = LEASE_S,
         only_own: bool = False,
     ) -> None:
-        self.name = f"{_process(os.getpid())}:{secrets.token_hex(4)}"
+        self.name = name_here()
         self.contexts: dict[str, contextvars.Context] = {}
         """The context in which a job was asked for, where that was here."""
         self.is_home = only_own
@@ -275,29 +269,3 @@ class Runner:
                 failed()
                 if self._closing.wait(REPORT_S):
                     return
-
-
-@functools.cache
-def _place() -> str:
-    """This machine, or this container: where a process number means one process."""
-    try:
-        space = (Path("/proc/self/ns/pid").stat().st_ino, Path("/proc/sys/kernel/random/boot_id").read_text())
-    except OSError:
-        space = (0, "")
-    return f"{platform.node()}-{space[0]}-{space[1].strip()[:8]}".replace(":", "-")
-
-
-def _process(pid: int) -> str:
-    return f"{_place()}:{pid}:{psutil.Process(pid).create_time():.2f}"
-
-
-def is_dead(worker: str) -> bool:
-    """Whether that worker was a process of this machine, and is no more; False where nobody can tell."""
-    place, _, rest = worker.partition(":")
-    if place != _place():
-        return False
-    pid = int(rest.split(":")[0])
-    try:
-        return not worker.startswith(_process(pid) + ":")
-    except psutil.Error:
-        return True

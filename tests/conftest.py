@@ -14,6 +14,7 @@ from PIL import Image
 
 import lora_builder  # noqa: F401  (sets the environment that keeps libraries silent)
 from lora_builder.settings import Settings, load
+from tests.far_servers import S3Server, fresh_connection
 from tests.servers import postgresql, postgresql_programs
 
 SHARED_PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
@@ -74,6 +75,22 @@ def _postgresql_server() -> Iterator[str]:
         pytest.skip("PostgreSQL is not installed")
     with postgresql(programs) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server with an empty bucket, whose keys are in the environment."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
+    before = dict(os.environ)
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        os.environ.update(server.environment)
+        fresh_connection()
+        server.make_bucket()
+        yield server
+    os.environ.clear()
+    os.environ.update(before)
+    fresh_connection()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

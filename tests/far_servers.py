@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from lora_builder import places
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,6 +80,14 @@ class DaskCluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def fresh_connection() -> None:
+    """Stores' libraries keep a connection; the next use makes another."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    places._system.cache_clear()
 
 
 class S3Server:

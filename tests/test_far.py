@@ -27,7 +27,7 @@ from lora_builder.store import Project, Store
 from lora_builder.store.notes import PLACE
 from lora_builder.ui.runs import jobs_of
 from lora_builder.workers import Processes
-from tests.far_servers import DaskCluster, S3Server
+from tests.far_servers import DaskCluster, S3Server, fresh_connection
 from tests.servers import postgresql_programs, postgresql_server, redis
 from tests.test_jobs import wait
 from tests.test_pipeline import digests
@@ -37,20 +37,6 @@ from tests.workers.tasks import tell_secrets
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 pytest.importorskip("distributed")
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """An S3 server with an empty bucket."""
-    before = dict(os.environ)
-    with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        os.environ.update(server.environment)
-        places._system.cache_clear()
-        server.make_bucket()
-        yield server
-    os.environ.clear()
-    os.environ.update(before)
-    places._system.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -275,14 +261,6 @@ def test_a_store_that_refuses_is_told_in_plain_words(s3: S3Server, monkeypatch: 
     monkeypatch.undo()
     os.environ.update(s3.environment)
     fresh_connection()
-
-
-def fresh_connection() -> None:
-    """Stores' libraries keep a connection; the next use makes another."""
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    places._system.cache_clear()
 
 
 def test_a_library_that_is_missing_or_a_scheme_that_nobody_knows_is_told() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from lora_builder import who
 from lora_builder.records import Stage
-from lora_builder.runner import _process, is_dead
 from lora_builder.store import QueuedJob, Store
 from lora_builder.store.queue import MOST_TRIES, Told
 
@@ -152,16 +152,16 @@ def test_a_job_that_needs_its_home_waits_for_it(store: Store) -> None:
 def test_the_dead_of_this_machine_are_buried_at_once(store: Store) -> None:
     """An app that was killed and started again goes on at once; the living are left alone."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    dead = f"{_process(process.pid)}:0"
-    assert not is_dead(dead)
+    dead = f"{who.process(process.pid)}:0"
+    assert not who.is_dead(dead)
     process.kill()
     process.communicate()
-    assert is_dead(dead) and not is_dead("elsewhere:1:0.00:x")
+    assert who.is_dead(dead) and not who.is_dead("elsewhere:1:0.00:x")
     for name in ("ann", "ben"):
         store.queue.ask(name, tuple(Stage))
     assert taken(store, dead).project_id == "ann"
     assert taken(store, "elsewhere:1:0.00:x").project_id == "ben"
-    assert store.queue.bury(is_dead) == 2
+    assert store.queue.bury(who.is_dead) == 2
     assert [job.project_id for job in store.queue.waiting()] == ["ann"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
+from lora_builder.claims import Claim
 from lora_builder.errors import BadInput
 from lora_builder.ingest import find_projects
 from lora_builder.places import Location, Place, located
@@ -49,11 +51,15 @@ def results(store: Store, project: Project) -> Location:
 
 
 def published(store: Store, project: Project) -> None:
-    """Brings what changed in the project's folder to its store, if it has one. Raises OutputUnwritable."""
+    """Brings what changed in the project's folder to its store, if it has one.
+
+    Raises OutputUnwritable, and ProjectBusy where a run on another machine is at work on that store.
+    """
     place = store.notes.place(project.id)
     if place is not None:
-        for _ in publish(project.folder, place):
-            pass
+        with Claim(place) as claim:
+            deque(claim.take(), 0)
+            deque(publish(project.folder, place), 0)
 
 
 def _inside(source: Location, target: Location) -> bool:

@@ -13,10 +13,11 @@ import typer
 from lora_builder import logs
 from lora_builder.bell import BrokerBell
 from lora_builder.cli.common import Set, app, err, out, read_settings
-from lora_builder.runner import LOOK_S, is_dead
+from lora_builder.runner import LOOK_S
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 from lora_builder.store.notes import USED
+from lora_builder.who import is_dead
 
 Once = Annotated[bool, typer.Option("--once", help="Work off what waits, then end.")]
 UnusedDays = Annotated[int, typer.Option(min=1, help="Only those that nobody used for so long.")]

@@ -9,6 +9,22 @@ OUTSIDE: tuple[tuple[str, str], ...] = (
         "Share that folder with the workers under the same path, or use a store: s3://bucket/folder.",
         "请以相同路径向工作机共享该文件夹，或使用存储：s3://bucket/folder。",
     ),
+    (
+        "Another run is at work on {place}: on {machine}, since {since} UTC.",
+        "另一个任务正在处理 {place}：在 {machine} 上，始于 {since}（UTC）。",
+    ),
+    (
+        "Wait for it, or stop it. One that died is forgotten after {seconds} s.",
+        "请等待它结束，或停止它。已中断的任务在 {seconds} 秒后失效。",
+    ),
+    (
+        "{place} was taken over by a run on {machine}, for this one was silent too long.",
+        "{place} 已由 {machine} 上的任务接管，因为本任务太久没有消息。",
+    ),
+    (
+        "Run again when that one has ended: what was done is kept.",
+        "请在那个任务结束后重新运行：已完成的部分会保留。",
+    ),
     ("There is nothing in {place}.", "{place} 中什么也没有。"),
     ("Check the address: a folder or a ZIP with photos.", "请检查地址：应为含有照片的文件夹或 ZIP。"),
     ("{kind}:// needs a library that is not installed.", "{kind}:// 需要的库尚未安装。"),
