@@ -24,6 +24,9 @@ from lora_builder.errors import BadInput, BadSettings, LoraBuilderError, OutputU
 BLOCK = 8 << 20
 """Bytes asked for at a time: most photos come in one answer, and no file fills the memory."""
 
+READ = ("s3", "s3a", "gs", "gcs", "hf")
+"""Schemes of the stores whose photos the app offers to read."""
+
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """Optional parts of this package that bring the libraries of stores."""
 
@@ -38,9 +41,9 @@ _FOREIGN = (
     ("botocore.exceptions", "ClientError"),
     ("aiohttp", "ClientError"),
     ("google.auth.exceptions", "GoogleAuthError"),
-    ("httpx", "HTTPError"),
+    ("httpx2", "HTTPError"),
 )
-"""What stores' libraries raise beside OSError, where they are loaded."""
+"""What stores' libraries raise beside OSError and ValueError, where they are loaded."""
 
 
 @dataclass(frozen=True, order=True)
@@ -60,7 +63,7 @@ class Place:
 
     @property
     def scheme(self) -> str:
-        return self.url.partition("://")[0]
+        return self.url.partition(":")[0]
 
     @property
     def name(self) -> str:
@@ -90,7 +93,9 @@ class Place:
             system, path = _store(self)
             try:
                 found = system.find(path, detail=True)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if "bucket does not exist" in str(error).lower():
+                    raise
                 return []
         listed = []
         for name, info in found.items():
@@ -261,6 +266,11 @@ def _told(place: Place, error: BaseException) -> tuple[str, str]:
             f"{place} does not let us in: {_reason(error)}.",
             f"Check the credentials ({_credentials(place)}) and what they allow.",
         )
+    if isinstance(error, ValueError) or "paramvalidationerror" in said:
+        return (
+            f"{place} is no address of that store: {_reason(error)}.",
+            "As in s3://bucket/folder, gs://bucket/folder or hf://datasets/owner/name.",
+        )
     return (
         f"{place} cannot be reached: {_reason(error)}.",
         "Check the network and the store's address, and run again: what was done is kept.",
@@ -269,7 +279,8 @@ def _told(place: Place, error: BaseException) -> tuple[str, str]:
 
 def _reason(error: BaseException) -> str:
     lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")[:200]
+    told = next((line for line in lines if not line.endswith(":")), lines[0])
+    return told.rstrip(".")[:200]
 
 
 def _credentials(place: Place) -> str:
@@ -280,7 +291,7 @@ def _credentials(place: Place) -> str:
 def _failures() -> tuple[type[Exception], ...]:
     """What the libraries that are loaded raise."""
     loaded = ((sys.modules.get(module), name) for module, name in _FOREIGN)
-    return OSError, *(getattr(module, name) for module, name in loaded if module is not None)
+    return OSError, ValueError, *(getattr(module, name) for module, name in loaded if module is not None)
 
 
 def _store(place: Place) -> tuple[Any, str]:

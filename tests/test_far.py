@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from PIL import Image
 
@@ -245,6 +246,12 @@ def test_a_store_that_refuses_is_told_in_plain_words(s3: S3Server, monkeypatch: 
         list(Place("s3://photos/absent.jpg").chunks())
     with pytest.raises(BadInput, match=r"no such bucket|There is no"):
         Place("s3://no-such-bucket/a.jpg").read(0, 10)
+    with pytest.raises(BadInput, match="no such bucket"):
+        Place("s3://no-such-bucket/people").files()
+    with pytest.raises(BadInput, match="no address"):
+        Place("s3://no bucket/people").files()
+    with pytest.raises(BadInput, match="cannot be reached"), places.reaching(Place("hf://a"), BadInput):
+        raise httpx2.ConnectError("Name or service not known")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     fresh_connection()

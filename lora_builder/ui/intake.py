@@ -15,6 +15,7 @@ from lora_builder import logs, measure
 from lora_builder.errors import BadInput
 from lora_builder.files import writing_to
 from lora_builder.ingest import find_projects, identify
+from lora_builder.places import READ, Location, Place
 from lora_builder.records import Photo, Source
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
@@ -114,9 +115,12 @@ class Intake:
         return target
 
     def of_folder(self, owner: str, path: str, name: str, language: str) -> list[Project]:
-        """The projects of a folder or ZIP on this machine, read where it lies. Raises BadInput."""
-        source = Path(path.strip().strip("\"'")).expanduser()
-        if not self.local or not path.strip() or not source.is_absolute() or not source.exists():
+        """The projects of a folder or ZIP on this machine or in a store, read where it lies.
+
+        Raises BadInput, and BadSettings where the store's library is not installed.
+        """
+        source = _located(path) if self.local else None
+        if source is None:
             raise BadInput(tr("no_folder", language), tr("no_folder_remedy", language))
         found = find_projects(source, self.settings)
         made = []
@@ -187,6 +191,16 @@ class Intake:
         if self.uploads.resolve() not in path.parents or not path.is_file():
             raise BadInput(tr("upload_gone", language), tr("upload_gone_remedy", language))
         return path
+
+
+def _located(path: str) -> Location | None:
+    """What somebody typed as a folder, ZIP or store; None where it is none."""
+    plain = path.strip().strip("\"'")
+    scheme, there, rest = plain.partition("://")
+    if there and rest and scheme.lower() in READ:
+        return Place(f"{scheme.lower()}://{rest}")
+    source = Path(plain).expanduser()
+    return source if plain and source.is_absolute() and source.exists() else None
 
 
 def _inside(name: str) -> Path:

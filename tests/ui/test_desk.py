@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
 
+from lora_builder import places
 from lora_builder.errors import BadInput, BadSettings
 from lora_builder.jobs import Jobs
 from lora_builder.records import Event, Override, Stage
@@ -106,6 +109,33 @@ def test_a_local_folder_is_read_where_it_lies(desk: Desk, tmp_path: Path) -> Non
     for wrong in (str(tmp_path / "nowhere"), "relative", ""):
         with pytest.raises(BadInput):
             desk.intake.of_folder(new_token(), wrong, "", "en")
+
+
+def test_a_stores_folder_is_read_where_it_lies(desk: Desk, settings: Settings, tmp_path: Path) -> None:
+    """Here and nowhere else: an address that is none says how one looks, a shared app looks at none."""
+    owner, folder = new_token(), f"hf://datasets/ann/{tmp_path.name}"
+    for wrong, why in (
+        ("hf://datasets/x", "no address"),
+        ("s3://", "no folder"),
+        ("http://a/b", "no folder"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            desk.intake.of_folder(owner, wrong, "", "en")
+    with pytest.raises(BadSettings, match="not installed") as missing, no_library():
+        desk.intake.of_folder(owner, "GS://bucket/ann", "", "en")
+    assert "lora-dataset-builder[gcs]" in missing.value.remedy
+    with pytest.raises(BadInput, match="no folder"):
+        a_desk(settings, desk.store, local=False).intake.of_folder(owner, folder, "", "en")
+
+
+@contextlib.contextmanager
+def no_library() -> Iterator[None]:
+    """No library of Google's store is installed."""
+    places._system.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "gcsfs", None)
+        yield
+    places._system.cache_clear()
 
 
 def test_a_folder_of_folders_is_several_projects(desk: Desk, tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ def sentences() -> Iterator[tuple[str, str]]:
             if isinstance(target, ast.Name)
         }
         for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name == "_told":
+                pairs = [part.value for part in ast.walk(node) if isinstance(part, ast.Return)]
+                for pair in (pair for pair in pairs if isinstance(pair, ast.Tuple)):
+                    yield from ((f"{name}:{pair.lineno}", written(part)) for part in pair.elts)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYING:
                 for argument in node.args[SAYING[node.func.id]]:
                     said_there = named.get(argument.id) if isinstance(argument, ast.Name) else argument

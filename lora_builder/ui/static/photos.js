@@ -250,7 +250,7 @@ const build = () => {
       value.empty ? h('button', { type: 'button', id: 'ldb-sample', onclick: () => trigger('sample', {}) }, say('photos_sample')) : null),
     h('label', { class: 'check' }, ui.finished, say('photos_finished')),
     h('p', { class: 'ldb-hint' }, value.promise), files, folder, ui.ask, ui.status);
-  if (value.reads) zone.replaceChildren(h('p', {}, say('photos_reads')), h('code', {}, value.reads),
+  if (value.reads) zone.replaceChildren(h('p', {}, say(value.store ? 'photos_reads_store' : 'photos_reads')), h('code', {}, value.reads),
     h('button', { type: 'button', onclick: () => trigger('again', {}) }, say('photos_again')));
   for (const name of ['dragenter', 'dragover']) zone.addEventListener(name, (event) => { event.preventDefault(); zone.classList.add('over'); });
   for (const name of ['dragleave', 'drop']) zone.addEventListener(name, () => zone.classList.remove('over'));

@@ -10,6 +10,7 @@ import gradio as gr
 from lora_builder import measure
 from lora_builder.errors import BadInput
 from lora_builder.explain import printable
+from lora_builder.places import Place
 from lora_builder.records import Rejected
 from lora_builder.store import Project
 from lora_builder.ui import samples
@@ -31,7 +32,7 @@ FINISHED: dict[str, Any] = {"buckets": ["auto"], "small_photos": "keep"}
 
 
 class Photos:
-    """Uploads, folders of this machine, a sample, and the few settings that matter from the start."""
+    """Uploads, folders of this machine or a store, a sample, the few settings that matter from the start."""
 
     name = "photos"
 
@@ -90,6 +91,7 @@ class Photos:
             "promise": f"{where} {limits}",
             "empty": project is None or not (reads or any((project.folder / INPUT).iterdir())),
             "reads": printable(str(project.input)) if project is not None and reads else "",
+            "store": project is not None and isinstance(project.input, Place),
             "removed": [[name, printable(name)] for name in settings.removed] if project else [],
             "moment": desk.jobs.latest(project.id) if project else None,
             "busy": view.busy,
@@ -159,7 +161,7 @@ class Photos:
         return self.shell.at(view)
 
     def read_folder(self, view: View, folder: str) -> Updates:
-        """The projects of a folder on this machine."""
+        """The projects of a folder on this machine or in a store."""
         made = view.desk.intake.of_folder(view.owner, folder or "", "", view.language)
         for project in made:
             view.desk.run(project, self.name)

@@ -17,13 +17,13 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Up to {mb} MB at a time.",
         "每次合计不超过 {mb} MB。",
     ),
-    "folder": ("Or a folder or ZIP on this machine", "或本机上的文件夹或 ZIP"),
+    "folder": ("Or a folder or ZIP on this machine or in a store", "或本机上、云存储中的文件夹或 ZIP"),
     "folder_info": (
-        "Its full path. It is read where it lies, not copied.",
-        "填写完整路径。直接读取，不会复制。",
+        "Its full path or address: s3://, gs://, hf://datasets/. It is read where it lies, not copied.",
+        "填写完整路径或地址：s3://、gs://、hf://datasets/。直接读取，不会复制。",
     ),
-    "folder_example": ("/home/ann/photos", "/home/ann/photos"),
-    "folder_open": ("Open the folder", "打开文件夹"),
+    "folder_example": ("/home/ann/photos  s3://bucket/ann", "/home/ann/photos  s3://bucket/ann"),
+    "folder_open": ("Open it", "打开"),
     "photos_drop": (
         "Drop photos, folders or ZIP files of one person here",
         "将同一个人的照片、文件夹或 ZIP 拖到这里",
@@ -72,6 +72,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "photos_restore": ("Put back", "放回"),
     "photos_restore_all": ("Put all back", "全部放回"),
     "photos_reads": ("This project reads a folder of this machine:", "此项目直接读取本机文件夹："),
+    "photos_reads_store": ("This project reads a store:", "此项目直接读取云存储："),
     "photos_again": ("Read it again", "重新读取"),
     "sample_name": ("Sample: an astronaut", "示例：宇航员"),
     "trigger": ("Trigger word", "触发词"),
@@ -83,7 +84,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "no_photos": ("No photos were chosen.", "尚未选择照片。"),
     "no_photos_remedy": ("Add photos or a ZIP first.", "请先添加照片或 ZIP。"),
     "no_folder": ("There is no folder or ZIP at that path.", "该路径下没有文件夹或 ZIP。"),
-    "no_folder_remedy": ("Check the path; it must be on this machine.", "请检查路径，它必须在本机上。"),
+    "no_folder_remedy": (
+        "Check the path; it must be on this machine, or begin with s3://, gs:// or hf://.",
+        "请检查路径：它必须在本机上，或以 s3://、gs://、hf:// 开头。",
+    ),
     "reads_folder": ("This project reads a folder of yours.", "此项目直接读取您的文件夹。"),
     "reads_folder_remedy": (
         "Put the photos into that folder and run again, or make a new project.",
