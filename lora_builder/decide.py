@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lora_builder.evidence import Evidence, Facts, FirstLook, Judged, gather
-from lora_builder.focus import frame
+from lora_builder.focus import frame, others_inside
 from lora_builder.grouping import Likeness
 from lora_builder.identity import Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
 from lora_builder.neighbours import BLAS
-from lora_builder.quality import Veil, defects, fault
+from lora_builder.quality import Condition, defects, fault
 from lora_builder.records import Floats, Look, Override, Photo, Reason, Rejected, Verdict
 from lora_builder.redundancy import Kind, Repeats, best_first, keeper_of, merits_in, repeats
 from lora_builder.selection import TRAITS, choose, quotas_of, stand_in, traits_of
@@ -28,10 +28,13 @@ __all__ = ["Evidence", "decide", "gather", "subject_of"]
 TURNED = 50.0
 """Degrees of yaw from which a face is too far turned to be compared with frontal ones."""
 
+FRAMING = ("sizes", "max_upscale", "small_photos", "min_side")
+"""The settings that decide what is cut out of a photo."""
+
 ALONE = (
     *("about", "undecided", "turned_faces", "back_views", "several_people"),
     *("min_brightness", "max_brightness", "dim_brightness", "min_face_sharpness", "soft_face_sharpness"),
-    *("sizes", "max_upscale", "small_photos", "min_side"),
+    *FRAMING,
 )
 """The settings that decide what can be told of a photo by itself."""
 
@@ -192,25 +195,22 @@ def _sort_in(
 
 def _judged(evidence: Evidence, row: int, face: int, settings: Settings) -> Judged:
     """Why a photo with that face is unusable, if it is, and its defects by name, as scores."""
-    measurement = evidence.measurement(row)
-    if (row, face) not in evidence.ranks:  # while it is at hand: a large project's lies in columns
-        evidence.ranks[row, face] = merits_in(measurement, evidence.photos[row], face)
-    index = face if face >= 0 else None
-    sizes = (settings.sizes, settings.max_upscale, settings.small_photos, settings.min_side)
-    crops = evidence.crops.setdefault(sizes, {})
-    if (row, face) not in crops:
-        crops[row, face] = frame(measurement, index, settings)
-    crop = crops[row, face]
     # Where nobody is looked for, a face is a thing in the picture and need not be a good one.
-    judged = index if settings.about == "person" else None
-    veil = None
-    if judged is not None:
-        veil = evidence.veils.get((row, face))
-        if veil is None:
-            veil = evidence.veils[row, face] = Veil.of(measurement, judged)
-    found = defects(measurement, judged, veil, crop, settings)
+    judged = face if settings.about == "person" else -1
+    framed = evidence.framed.setdefault(tuple(getattr(settings, name) for name in FRAMING), {})
+    if not ((row, face) in framed and (row, judged) in evidence.conditions):
+        measurement = evidence.measurement(row)
+        index = face if face >= 0 else None
+        crop = frame(measurement, index, settings)
+        others = others_inside(measurement, face, crop.box) if crop and index is not None else 0
+        framed[row, face] = crop, others
+        evidence.conditions[row, judged] = Condition.of(measurement, judged if judged >= 0 else None)
+        # While it is at hand: a large project's lies in columns.
+        evidence.ranks[row, face] = merits_in(measurement, evidence.photos[row], face)
+    (crop, others), condition = framed[row, face], evidence.conditions[row, judged]
+    found = defects(condition, crop, settings)
     return (
-        fault(measurement, judged, crop, settings),
+        fault(condition, crop, others, settings),
         {f"defect_{defect.value}": round(figure, 4) for defect, figure in found.items()},
     )
 

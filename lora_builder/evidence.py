@@ -19,7 +19,7 @@ from lora_builder.grouping import FaceTable
 from lora_builder.identity import Subject
 from lora_builder.looks import Looks
 from lora_builder.neighbours import BLAS, Pairs, correlated, unique_pairs
-from lora_builder.quality import Veil
+from lora_builder.quality import Condition
 from lora_builder.records import Crop, Floats, Look, Measurement, Photo, Reason, Verdict
 from lora_builder.similarity import LOT, TURNS, spectra, spectra_turned, spectra_unturned
 
@@ -92,6 +92,10 @@ Judged = tuple[Reason | None, Mapping[str, float]]
 """Why a photo with that face is unusable, if it is, and its defects by name, as scores."""
 
 
+Framed = tuple[Crop | None, int]
+"""The crop of a photo with that face, if there is one, and how many other people's faces are in it."""
+
+
 @dataclass
 class FirstLook:
     """What can be told of each photo by itself: verdicts by row; good ones, and poor ones that are
@@ -116,8 +120,8 @@ class Evidence:
     row_of: Mapping[str, int]
     subjects: dict[object, Subject] = field(default_factory=dict)
     ranks: dict[tuple[int, int], tuple[object, ...]] = field(default_factory=dict)
-    crops: dict[object, dict[tuple[int, int], Crop | None]] = field(default_factory=dict)
-    veils: dict[tuple[int, int], Veil] = field(default_factory=dict)
+    framed: dict[object, dict[tuple[int, int], Framed]] = field(default_factory=dict)
+    conditions: dict[tuple[int, int], Condition] = field(default_factory=dict)
     judged: dict[object, dict[tuple[int, int], Judged]] = field(default_factory=dict)
     firsts: dict[object, FirstLook] = field(default_factory=dict)
 

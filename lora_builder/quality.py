@@ -10,7 +10,6 @@ from enum import Enum
 
 import numpy as np
 
-from lora_builder.focus import others_inside
 from lora_builder.models.yunet_sface import ALIGNED, ALIGNED_SIDE
 from lora_builder.records import GREY_SIDE, Crop, Face, Measurement, Reason
 from lora_builder.settings import Settings
@@ -61,64 +60,89 @@ class Defect(str, Enum):
     COARSE = "coarse"
 
 
-def fault(measurement: Measurement, face: int | None, crop: Crop | None, settings: Settings) -> Reason | None:
-    """Why the photo is clearly unusable, if it is. A dark photo is dark, not blurry."""
-    if crop is None:
-        return Reason.TOO_SMALL
-    if face is None:
-        return None
-    chosen = measurement.faces[face]
-    if settings.several_people == "drop" and others_inside(measurement, face, crop.box):
-        return Reason.SEVERAL_PEOPLE
-    if not settings.min_brightness <= chosen.brightness <= settings.max_brightness:
-        return Reason.BADLY_EXPOSED
-    if chosen.sharpness < settings.min_face_sharpness:
-        return Reason.BLURRY
-    return None
+@dataclass(frozen=True, slots=True)
+class FaceState:
+    """What shape a face is in: the height of its box in pixels, what was measured of it, and what lies over it:
+    how much is burnt out, 0..1, how dark the eyes are (see `SHADED`), how surely a hand is there, 0..1."""
 
-
-@dataclass(frozen=True)
-class Veil:
-    """What lies over a face, whatever the settings: how much of it is burnt out, 0..1, how dark its eyes
-    are (see `SHADED`), how surely a hand is before it, 0..1."""
-
+    height: float
+    sharpness: float
+    motion: float
+    brightness: float
+    eyes_open: float | None
     burnt: float
     shade: float | None
     hand: float
 
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What shape a photo and a face in it are in, whatever the settings."""
+
+    jpeg_quality: int | None
+    face: FaceState | None
+
     @classmethod
-    def of(cls, measurement: Measurement, face: int) -> Veil:
+    def of(cls, measurement: Measurement, face: int | None) -> Condition:
+        if face is None:
+            return cls(measurement.jpeg_quality, None)
         chosen = measurement.faces[face]
-        burnt = np.count_nonzero(chosen.grey >= BLOWN) / chosen.grey.size
-        return cls(burnt, _shade(chosen), _hand(measurement, face))
+        state = FaceState(
+            chosen.box.height,
+            chosen.sharpness,
+            chosen.motion,
+            chosen.brightness,
+            chosen.eyes_open,
+            np.count_nonzero(chosen.grey >= BLOWN) / chosen.grey.size,
+            _shade(chosen),
+            _hand(measurement, face),
+        )
+        return cls(measurement.jpeg_quality, state)
 
 
-def defects(
-    measurement: Measurement, face: int | None, veil: Veil | None, crop: Crop | None, settings: Settings
-) -> dict[Defect, float]:
-    """What is wrong with a photo that may stay, with the figure that says so; `veil`: over the face."""
+def fault(condition: Condition, crop: Crop | None, others: int, settings: Settings) -> Reason | None:
+    """Why the photo is clearly unusable, if it is. A dark photo is dark, not blurry.
+
+    `others`: how many other people's faces are in the crop.
+    """
+    if crop is None:
+        return Reason.TOO_SMALL
+    face = condition.face
+    if face is None:
+        return None
+    if settings.several_people == "drop" and others:
+        return Reason.SEVERAL_PEOPLE
+    if not settings.min_brightness <= face.brightness <= settings.max_brightness:
+        return Reason.BADLY_EXPOSED
+    if face.sharpness < settings.min_face_sharpness:
+        return Reason.BLURRY
+    return None
+
+
+def defects(condition: Condition, crop: Crop | None, settings: Settings) -> dict[Defect, float]:
+    """What is wrong with a photo that may stay, with the figure that says so."""
     found: dict[Defect, float] = {}
-    if measurement.jpeg_quality is not None and measurement.jpeg_quality < COARSE_QUALITY:
-        found[Defect.COARSE] = float(measurement.jpeg_quality)
+    if condition.jpeg_quality is not None and condition.jpeg_quality < COARSE_QUALITY:
+        found[Defect.COARSE] = float(condition.jpeg_quality)
+    face = condition.face
     if face is None:
         return found
-    chosen = measurement.faces[face]
-    if chosen.motion >= SHAKEN and chosen.sharpness < SHAKEN_BELOW:
-        found[Defect.SHAKEN] = chosen.motion
-    elif chosen.sharpness < settings.soft_face_sharpness:
-        found[Defect.SOFT] = chosen.sharpness
-    if chosen.eyes_open is not None and chosen.eyes_open < BLINK:
-        found[Defect.BLINK] = chosen.eyes_open
-    if veil is not None and veil.burnt >= BLOWN_SHARE:
-        found[Defect.BLOWN] = veil.burnt
-    if chosen.brightness < settings.dim_brightness:
-        found[Defect.DIM] = chosen.brightness
-    if veil is not None and veil.shade is not None and veil.shade < SHADED:
-        found[Defect.EYES_HIDDEN] = veil.shade
-    if veil is not None and veil.hand >= HAND_SEEN:
-        found[Defect.HAND] = veil.hand
+    if face.motion >= SHAKEN and face.sharpness < SHAKEN_BELOW:
+        found[Defect.SHAKEN] = face.motion
+    elif face.sharpness < settings.soft_face_sharpness:
+        found[Defect.SOFT] = face.sharpness
+    if face.eyes_open is not None and face.eyes_open < BLINK:
+        found[Defect.BLINK] = face.eyes_open
+    if face.burnt >= BLOWN_SHARE:
+        found[Defect.BLOWN] = face.burnt
+    if face.brightness < settings.dim_brightness:
+        found[Defect.DIM] = face.brightness
+    if face.shade is not None and face.shade < SHADED:
+        found[Defect.EYES_HIDDEN] = face.shade
+    if face.hand >= HAND_SEEN:
+        found[Defect.HAND] = face.hand
     if crop is not None:
-        side = chosen.box.height * crop.height / crop.box.height
+        side = face.height * crop.height / crop.box.height
         if side < SMALL_FACE:
             found[Defect.SMALL_FACE] = side
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 from lora_builder.looks import Pictures
 from lora_builder.neighbours import Pairs, shared_out
@@ -24,11 +24,17 @@ CONTRAST_FLOOR = 4.0
 CHUNK = 32
 """Pairs compared at a time: few, so that what they need stays in the processor's cache."""
 
+SKETCHES = 256
+"""Pairs of sketches compared at a time, for the same reason."""
+
 LOT = 4096
 """Pairs, or pictures, that one core works on before it takes the next."""
 
 FREQUENCIES = 7
 """The spectrum keeps so many by so many of the lowest cosine frequencies (pHash keeps 8 by 8)."""
+
+SKETCHED, SURROUNDINGS = 16, 3
+"""Side of a sketch, and of the square around each of its pixels, pixels."""
 
 TURNS: tuple[tuple[bool, bool, bool], ...] = (
     (False, False, True),
@@ -74,6 +80,46 @@ def ssim_shifted(greys: Greys, pairs: Pairs) -> Floats:
     return _each_pair(greys, pairs, _compare_shifted)
 
 
+def sketches(greys: Greys, rows: NDArray[np.intp]) -> Floats:
+    """Unit pictures (n, 16, 16) of what stands out from its surroundings in these pictures: made small, with
+    the local mean taken out and the local contrast evened (Jarrett et al. 2009)."""
+    if not len(rows):
+        return np.empty((0, SKETCHED, SKETCHED), np.float32)
+
+    def drawn(begin: int) -> Floats:
+        parts = [_sketched(_chosen(greys, rows[i : i + CHUNK])) for i in _chunks(begin, len(rows))]
+        return np.concatenate(parts)
+
+    return np.concatenate(shared_out(drawn, range(0, len(rows), LOT)))
+
+
+def _sketched(pictures: NDArray[np.uint8]) -> Floats:
+    count, step = len(pictures), pictures.shape[1] // SKETCHED
+    tiles = pictures.reshape(count, SKETCHED, step, SKETCHED, step).astype(np.float32)
+    small = tiles.mean(axis=(2, 4))
+    mean, square = (
+        ndimage.uniform_filter(values, SURROUNDINGS, axes=(1, 2), mode="nearest")
+        for values in (small, small * small)
+    )
+    contrast = np.maximum(small.reshape(count, -1).std(axis=1), CONTRAST_FLOOR)[:, None, None]
+    # Where a window has less contrast than this, SSIM calls it flat: pictures are compared at 0.25.
+    flat = C2**0.5 / 0.25 * contrast
+    outstanding = (small - mean) / np.maximum(np.sqrt(np.maximum(square - mean * mean, 0)), flat)
+    outstanding -= outstanding.mean(axis=(1, 2), keepdims=True)
+    result: Floats = _unit(outstanding.reshape(count, -1)).reshape(outstanding.shape)
+    return result
+
+
+def correlation_shifted(drawn: Floats, pairs: Pairs) -> Floats:
+    """Correlation of pairs of sketches after the circular shift that makes it largest, -1..1."""
+    result = np.empty(len(pairs), np.float32)
+    for begin in range(0, len(pairs), SKETCHES):
+        left, right = (fft.rfft2(drawn[rows]) for rows in pairs[begin : begin + SKETCHES].T)
+        crossed = fft.irfft2(left * np.conj(right), s=(SKETCHED, SKETCHED))
+        result[begin : begin + SKETCHES] = crossed.max(axis=(1, 2))
+    return result
+
+
 def ssim_turned(greys: Greys, pairs: Pairs, turns: NDArray[np.intp]) -> Floats:
     """`ssim` of the first picture of each pair with the second one laid as `TURNS[turns[i]]`."""
     result = np.empty(len(pairs), dtype=np.float32)
@@ -104,13 +150,15 @@ def spectra(greys: Greys, rows: NDArray[np.intp] | None = None) -> Floats:
         return np.empty((0, FREQUENCIES**2 - 1), np.float32)
 
     def waves(begin: int) -> Floats:
-        parts = [
-            _waves(_chosen(greys, rows[i : i + CHUNK]))
-            for i in range(begin, min(begin + LOT, len(rows)), CHUNK)
-        ]
+        parts = [_waves(_chosen(greys, rows[i : i + CHUNK])) for i in _chunks(begin, len(rows))]
         return np.concatenate(parts)
 
     return _unit(np.concatenate(shared_out(waves, range(0, len(rows), LOT))))
+
+
+def _chunks(begin: int, count: int) -> range:
+    """Where the chunks of the lot that begins here begin."""
+    return range(begin, min(begin + LOT, count), CHUNK)
 
 
 def _waves(pictures: NDArray[np.uint8]) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lora_builder.quality import Defect, Veil, defects
+from lora_builder.quality import Condition, Defect, defects
 from lora_builder.records import Box, Measurement
 from lora_builder.settings import load
 from tests.made import body, face, measurement
@@ -25,5 +25,5 @@ def test_a_hand_before_the_face_is_said_and_one_beside_it_is_not() -> None:
     found = []
     for place in ((1000.0, 900.0, 0.9), (1000.0, 900.0, 0.1), (1400.0, 900.0, 0.9)):
         photo = with_finger_at(*place)
-        found.append(Defect.HAND in defects(photo, 0, Veil.of(photo, 0), None, settings))
+        found.append(Defect.HAND in defects(Condition.of(photo, 0), None, settings))
     assert found == [True, False, False]
