@@ -62,7 +62,7 @@ class Defect(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class FaceState:
-    """What shape a face is in: the height of its box in pixels, what was measured of it, and what lies over it:
+    """What shape a face is in: the height of its box, pixels, what was measured of it, and what lies over it:
     how much is burnt out, 0..1, how dark the eyes are (see `SHADED`), how surely a hand is there, 0..1."""
 
     height: float

@@ -4,9 +4,12 @@ import numpy as np
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from lora_builder.figures import MOVING_SKETCH
 from lora_builder.similarity import (
     TURNS,
+    correlation_shifted,
     lay,
+    sketches,
     spectra,
     spectra_turned,
     spectra_unturned,
@@ -43,6 +46,15 @@ def test_a_hand_that_moved_is_found_and_undone() -> None:
     shifted = ssim_shifted(frames, np.array([[0, 1], [0, 2]]))
     assert shifted[0] > 0.9 and shifted[1] < 0.5
     assert ssim(frames, np.array([[0, 1]]))[0] < 0.5
+
+
+def test_sketches_tell_a_moved_hand_from_another_scene() -> None:
+    """What is alike after a shift has sketches that correlate, whatever its tone; another scene's do not."""
+    wide = np.asarray(Image.fromarray(picture(1)).resize((80, 80)))
+    toned = (wide[3:67, 14:78] * 0.6 + 40).astype(np.uint8)
+    drawn = sketches([wide[8:72, 8:72], toned, picture(2), np.full((64, 64), 90, np.uint8)], np.arange(4))
+    moved, other, flat = correlation_shifted(drawn, np.array([[0, 1], [0, 2], [0, 3]]))
+    assert moved > 0.6 and other < MOVING_SKETCH and abs(flat) < MOVING_SKETCH
 
 
 def test_a_picture_is_known_however_it_is_laid() -> None:
