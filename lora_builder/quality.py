@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lora_builder.models.yunet_sface import ALIGNED, ALIGNED_SIDE
 from lora_builder.records import GREY_SIDE, Crop, Face, Measurement, Reason
@@ -163,16 +164,19 @@ def _shade(face: Face) -> float | None:
     """Brightness of the brighter eye over that of the darker cheek; None where the face is turned."""
     if abs(face.pose.yaw) > SHADED_TURN or not face.landmarks.any():
         return None
-    eyes = max(_patch(face, x, y) for x, y in ALIGNED[:2])
-    cheeks = min(_patch(face, x, y) for x, y in CHEEKS)
-    return eyes / max(cheeks, 1.0)
+    patches = np.sort(face.grey.ravel()[PATCHES], axis=1)  # numpy's median takes ten times as long
+    eye, other_eye, cheek, other_cheek = patches[:, patches.shape[1] // 2].tolist()
+    return float(max(eye, other_eye) / max(min(cheek, other_cheek), 1.0))
 
 
-def _patch(face: Face, x: float, y: float) -> float:
-    """Median grey around a place of the aligned face, in the face's grey picture."""
-    column, row = (
-        round(((place - ALIGNED_SIDE / 2) * ZOOM + ALIGNED_SIDE / 2) * GREY_SIDE / ALIGNED_SIDE)
-        for place in (float(x), float(y))
-    )
-    patch = np.sort(face.grey[row - 3 : row + 4, column - 3 : column + 4], axis=None)
-    return float(patch[len(patch) // 2])
+def _patches() -> NDArray[np.intp]:
+    """(4, 49): the pixels of a face's flat grey picture around its eyes and its cheeks."""
+    centre = ALIGNED_SIDE / 2
+    places = (np.array([*ALIGNED[:2], *CHEEKS]) - centre) * ZOOM + centre
+    columns, rows = np.rint(places * GREY_SIDE / ALIGNED_SIDE).astype(np.intp).T
+    down, over = np.mgrid[-3:4, -3:4].reshape(2, -1)
+    result: NDArray[np.intp] = (rows[:, None] + down) * GREY_SIDE + columns[:, None] + over
+    return result
+
+
+PATCHES = _patches()
