@@ -174,10 +174,12 @@ def _face_pairs(comparer: Comparer) -> Pairs:
     if not len(rows):
         return np.empty((0, 2), np.intp)
     seen = spectra(comparer.face_greys, faces.row[rows])
-    recognised = faces.embeddings[rows]
-    both = np.concatenate(
-        [np.sqrt(FACE_WEIGHT) * recognised, np.sqrt(1 - FACE_WEIGHT) * seen], axis=1, dtype=np.float32
-    )
+    width = faces.embeddings.shape[1]
+    both = np.empty((len(rows), width + seen.shape[1]), np.float32)
+    np.take(faces.embeddings, rows, axis=0, out=both[:, :width])
+    both[:, :width] *= np.sqrt(FACE_WEIGHT)
+    both[:, width:] = np.sqrt(1 - FACE_WEIGHT) * seen
+    del seen
     found = correlated(both, FACE_WEIGHT * SAME_FACE + (1 - FACE_WEIGHT) * SAME_LOOK)
     photos: Pairs = faces.photo[rows][found]
     different: Pairs = photos[photos[:, 0] != photos[:, 1]]

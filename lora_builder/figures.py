@@ -13,7 +13,15 @@ from lora_builder.grouping import FaceTable
 from lora_builder.looks import Looks, Pictures
 from lora_builder.neighbours import Pairs, shared_out
 from lora_builder.records import Floats
-from lora_builder.similarity import LOT, correlation_shifted, sketches, ssim, ssim_shifted, ssim_turned
+from lora_builder.similarity import (
+    LOT,
+    Sketches,
+    correlation_shifted,
+    sketches,
+    ssim,
+    ssim_shifted,
+    ssim_turned,
+)
 
 SAME_FACE = 0.88
 """Cosine of two faces from which one may be cut out of the other's photo."""
@@ -131,7 +139,7 @@ class Comparer:
         )
 
     @cached_property
-    def sketches(self) -> Floats:
+    def sketches(self) -> Sketches:
         """(n, 16, 16), of each photo."""
         return sketches(self.greys, self.rows)
 

@@ -50,6 +50,8 @@ TURNS: tuple[tuple[bool, bool, bool], ...] = (
 LEAST_OVERLAP = 0.4
 """Share of the windows that two shifted pictures must have in common."""
 
+Sketches = NDArray[np.float16]
+
 Greys = Pictures | Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 """Pictures (side, side), by index."""
 
@@ -80,20 +82,20 @@ def ssim_shifted(greys: Greys, pairs: Pairs) -> Floats:
     return _each_pair(greys, pairs, _compare_shifted)
 
 
-def sketches(greys: Greys, rows: NDArray[np.intp]) -> Floats:
+def sketches(greys: Greys, rows: NDArray[np.intp]) -> Sketches:
     """Unit pictures (n, 16, 16) of what stands out from its surroundings in these pictures: made small, with
-    the local mean taken out and the local contrast evened (Jarrett et al. 2009)."""
+    the local mean taken out and the local contrast evened (Jarrett et al. 2009). Half precision will do."""
     if not len(rows):
-        return np.empty((0, SKETCHED, SKETCHED), np.float32)
+        return np.empty((0, SKETCHED, SKETCHED), np.float16)
 
-    def drawn(begin: int) -> Floats:
+    def drawn(begin: int) -> Sketches:
         parts = [_sketched(_chosen(greys, rows[i : i + CHUNK])) for i in _chunks(begin, len(rows))]
         return np.concatenate(parts)
 
     return np.concatenate(shared_out(drawn, range(0, len(rows), LOT)))
 
 
-def _sketched(pictures: NDArray[np.uint8]) -> Floats:
+def _sketched(pictures: NDArray[np.uint8]) -> Sketches:
     count, step = len(pictures), pictures.shape[1] // SKETCHED
     tiles = pictures.reshape(count, SKETCHED, step, SKETCHED, step).astype(np.float32)
     small = tiles.mean(axis=(2, 4))
@@ -106,15 +108,16 @@ def _sketched(pictures: NDArray[np.uint8]) -> Floats:
     flat = C2**0.5 / 0.25 * contrast
     outstanding = (small - mean) / np.maximum(np.sqrt(np.maximum(square - mean * mean, 0)), flat)
     outstanding -= outstanding.mean(axis=(1, 2), keepdims=True)
-    result: Floats = _unit(outstanding.reshape(count, -1)).reshape(outstanding.shape)
-    return result
+    return _unit(outstanding.reshape(count, -1)).reshape(outstanding.shape).astype(np.float16)
 
 
-def correlation_shifted(drawn: Floats, pairs: Pairs) -> Floats:
+def correlation_shifted(drawn: Sketches, pairs: Pairs) -> Floats:
     """Correlation of pairs of sketches after the circular shift that makes it largest, -1..1."""
     result = np.empty(len(pairs), np.float32)
     for begin in range(0, len(pairs), SKETCHES):
-        left, right = (fft.rfft2(drawn[rows]) for rows in pairs[begin : begin + SKETCHES].T)
+        left, right = (
+            fft.rfft2(drawn[rows].astype(np.float32)) for rows in pairs[begin : begin + SKETCHES].T
+        )
         crossed = fft.irfft2(left * np.conj(right), s=(SKETCHED, SKETCHED))
         result[begin : begin + SKETCHES] = crossed.max(axis=(1, 2))
     return result
@@ -125,8 +128,8 @@ def ssim_turned(greys: Greys, pairs: Pairs, turns: NDArray[np.intp]) -> Floats:
     result = np.empty(len(pairs), dtype=np.float32)
     for turn in np.unique(turns):
         rows = np.flatnonzero(turns == turn)
-        for begin in range(0, len(rows), LOT):
-            part = rows[begin : begin + LOT]
+        for begin in range(0, len(rows), CHUNK):
+            part = rows[begin : begin + CHUNK]
             laid = [lay(grey, TURNS[turn]) for grey in _chosen(greys, pairs[part, 1])]
             both = np.concatenate([_chosen(greys, pairs[part, 0]), laid])
             first = np.arange(len(part))
