@@ -56,9 +56,9 @@ QUIET_S = 8.0
 """Silence after which the workers are asked whether they have anything in hand, seconds. Dask loses
 sight of tasks when many workers die at once (seen in 7 of 8 runs of some 40 kills)."""
 
-LEAST_ITEMS, MOST_ITEMS, TASK_S = 2, 32, 0.1
-"""Items that make a task of Dask's, at least and at most, and the seconds that more than the least may
-take: its few milliseconds weigh less then, and a worker that dies takes little finished work along."""
+MOST_ITEMS, TASK_S = 32, 0.1
+"""Items that make a task of Dask's, at most, and the seconds that more than one may take: its few
+milliseconds weigh less then. More would leave workers idle at the end, and be lost with one that dies."""
 
 TRIES = 4
 """Times that a photo may see its Dask worker die; each is Dask's own `allowed-failures` (3) deaths."""
@@ -213,7 +213,7 @@ class _Crew(Generic[Item, Result]):
         self._terms = terms
         self._sent: set[Future[Any]] = set()
         self._threads = 1
-        self._item_s = TASK_S / LEAST_ITEMS  # what an item takes, a running mean
+        self._item_s = TASK_S  # what an item takes, a running mean
         self._counting: Future[int] | None = None
         self._counted = self._peopled = time.monotonic()
         self._asking: Future[int] | None = None
@@ -227,7 +227,7 @@ class _Crew(Generic[Item, Result]):
 
     @property
     def parcel(self) -> int:
-        return min(MOST_ITEMS, max(LEAST_ITEMS, int(TASK_S / self._item_s)))
+        return min(MOST_ITEMS, max(1, int(TASK_S / self._item_s)))
 
     def send(self, items: Sequence[Item]) -> Future[Any]:
         if self._link.lost:
