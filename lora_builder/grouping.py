@@ -19,6 +19,7 @@ from scipy.spatial.distance import squareform
 
 from lora_builder.looks import Looks
 from lora_builder.models.interface import Calibration
+from lora_builder.neighbours import shared_out
 from lora_builder.records import Floats
 
 FEW_FACES = 8
@@ -35,6 +36,9 @@ REFINED = 3
 
 ONE_PERSON = 0.75
 """Common similarity of two groups' mean faces from which they are one person: the median of pairs."""
+
+BLOCK = 16_384
+"""Faces compared with all mean faces at a time."""
 
 DOUBT = 0.10
 """Common similarity below `subject_sim_th` down to which a face is undecided, not somebody else's."""
@@ -163,9 +167,9 @@ def _collected(embeddings: Floats, means: Floats, likeness: Likeness) -> tuple[F
     """The means again, each of the faces nearest to it, and those faces' labels (-1: near to none)."""
     labels = np.full(len(embeddings), -1, dtype=np.intp)
     for _ in range(REFINED):
-        before, alike = labels, embeddings @ means.T
-        nearest = alike.argmax(axis=1)
-        labels = np.where(alike[np.arange(len(nearest)), nearest] >= likeness.same, nearest, -1)
+        before = labels
+        nearest, cosine = nearest_mean(embeddings, means)
+        labels = np.where(cosine >= likeness.same, nearest, -1)
         if (labels == before).all():
             break
         fresh = mean_faces(embeddings, labels)
@@ -173,6 +177,20 @@ def _collected(embeddings: Floats, means: Floats, likeness: Likeness) -> tuple[F
         means = means.copy()
         means[there] = fresh[there]
     return means, labels
+
+
+def nearest_mean(embeddings: Floats, means: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """By face (n,) which of the mean faces is nearest, and the cosine to it."""
+
+    def nearest(begin: int) -> tuple[NDArray[np.intp], Floats]:
+        alike = embeddings[begin : begin + BLOCK] @ means.T
+        best = alike.argmax(axis=1)
+        return best, alike[np.arange(len(best)), best]
+
+    # In blocks: a million faces by a thousand people would take gigabytes.
+    parts = shared_out(nearest, range(0, max(len(embeddings), 1), BLOCK))
+    best, cosines = zip(*parts, strict=True)
+    return np.concatenate(best), np.concatenate(cosines)
 
 
 def mean_face(embeddings: Floats) -> Floats:

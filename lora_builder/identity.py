@@ -16,6 +16,7 @@ from lora_builder.grouping import (
     Likeness,
     mean_face,
     mean_faces,
+    nearest_mean,
     people,
 )
 from lora_builder.looks import Looks
@@ -208,9 +209,9 @@ def _loosely(
     if not len(groups):
         return labels
     means = mean_faces(faces.embeddings, labels)[groups]
-    alike = faces.embeddings @ means.T
-    perhaps = (labels < 0) & (alike.max(axis=1) >= likeness.maybe) & ~denied
-    return np.where(perhaps, groups[alike.argmax(axis=1)], labels)
+    nearest, cosine = nearest_mean(faces.embeddings, means)
+    perhaps = (labels < 0) & (cosine >= likeness.maybe) & ~denied
+    return np.where(perhaps, groups[nearest], labels)
 
 
 def _most_frequent(
@@ -246,8 +247,7 @@ def _against(
     rivals = np.array([*means[means @ centre < likeness.merged], *others], dtype=np.float32)
     if not len(rivals):
         return np.full(len(faces.embeddings), -1, dtype=np.float32)
-    result: Floats = (faces.embeddings @ rivals.T).max(axis=1)
-    return result
+    return nearest_mean(faces.embeddings, rivals)[1]
 
 
 def _per_photo(

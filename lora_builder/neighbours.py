@@ -75,8 +75,11 @@ def shared_out(work: Callable[[Part], Done], parts: Iterable[Part]) -> list[Done
 
     For numpy's heavy calls, which let other threads run. Which thread does what changes no result.
     """
+    todo = list(parts)
+    if len(todo) < 2:
+        return [work(part) for part in todo]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(work, parts))
+        return list(pool.map(work, todo))
 
 
 def _all_pairs(vectors: Floats, floor: float, most: int) -> Pairs:
@@ -93,7 +96,7 @@ def _all_pairs(vectors: Floats, floor: float, most: int) -> Pairs:
             found.append(np.stack([left + row, right + column], axis=1))
         return np.concatenate(found)
 
-    found = shared_out(near, range(0, count, BLOCK)) if count > BLOCK else [near(0)]
+    found = shared_out(near, range(0, max(count, 1), BLOCK))
     return unique_pairs(np.concatenate(found), count)
 
 
