@@ -73,12 +73,16 @@ class Jobs:
         return left
 
     def start(
-        self, project: Project, stages: Sequence[Stage] = ALL, priority: int = 0, start_at: float = 0.0
+        self,
+        project: Project,
+        stages: Sequence[Stage] = ALL,
+        priority: int = 0,
+        start_at: float | None = None,
     ) -> str:
         """The id of a new job for the project, or of the one that is already at work on it.
 
-        A job that still waits takes over the stages asked for. `start_at`: not before, seconds since
-        the epoch.
+        A job that still waits takes over the stages asked for, and `start_at` if one is given: not
+        before then, seconds since the epoch.
         """
         own = self._at_home(project, stages)
         home = self._runner.name if own else ""
@@ -139,11 +143,19 @@ class Jobs:
 
     def _of_store(self, queued: QueuedJob) -> Snapshot:
         state = State(queued.state)
-        ahead = 0
+        ahead, start_at = 0, 0.0
         if state is State.QUEUED:
             ahead = self._store.queue.ahead(queued) + bool(self._store.queue.running())
+            # A job that is tried again waits for seconds: that is no plan of anybody's.
+            start_at = queued.start_at if queued.start_at > time.time() and not queued.tries else 0.0
+        version = -1 - int(start_at or ahead)
         snapshot = Snapshot(
-            queued.id, queued.project_id, version=-1 - ahead, error=queued.error, remedy=queued.remedy
+            queued.id,
+            queued.project_id,
+            version,
+            start_at=start_at,
+            error=queued.error,
+            remedy=queued.remedy,
         )
         if queued.progress is not None and state is not State.QUEUED:
             snapshot = from_json(snapshot, queued.progress)

@@ -39,7 +39,8 @@ class StageProgress:
 class Snapshot:
     """A job at one moment; `version` grows with every change.
 
-    `ahead`: jobs that come first. `rate`: photos a second in the present stage, and `seconds_left`
+    `ahead`: jobs that come first. `start_at`: when it may begin, seconds since the epoch, 0 where that
+    is now. `rate`: photos a second in the present stage, and `seconds_left`
     of that stage, None while unknown. `error` and `remedy`: sentences for people; both empty when
     the fault is ours, and then `state` is `failed` and the traceback is in the log.
     """
@@ -54,6 +55,7 @@ class Snapshot:
     rate: float | None = None
     seconds_left: float | None = None
     message: str = ""
+    start_at: float = 0.0
     error: str = ""
     remedy: str = ""
 

@@ -371,6 +371,24 @@ def test_a_step_alone_goes_before_whole_runs(store: Store, settings: Settings, t
     jobs.close()
 
 
+def test_a_planned_start_is_told(store: Store, settings: Settings, tmp_path: Path) -> None:
+    """Its snapshot names the time, and is another one when the job may begin now; it can be called off."""
+    jobs = Jobs(store, lambda _: settings, counting(1))
+    tomorrow = time.time() + 24 * 3600
+    project = a_project(store, tmp_path)
+    id = jobs.start(project, start_at=tomorrow)
+    planned = jobs.snapshot(id)
+    assert planned is not None
+    assert (planned.state, planned.start_at) == (State.QUEUED, tomorrow)
+    jobs.cancel(id)
+    assert wait(jobs, id).state is State.CANCELLED
+    again = jobs.start(project, start_at=tomorrow)
+    assert jobs.start(project, start_at=0.0) == again
+    last = wait(jobs, again)
+    assert (last.state, last.start_at) == (State.DONE, 0.0)
+    assert last.version != planned.version
+
+
 def test_an_unknown_job_has_no_snapshot(store: Store, settings: Settings) -> None:
     """A page that remembers a job that was forgotten is told that it is gone."""
     jobs = Jobs(store, lambda _: settings, counting(1))

@@ -96,13 +96,13 @@ class JobQueue:
         project_id: str,
         stages: Sequence[Stage],
         priority: int = 0,
-        start_at: float = 0.0,
+        start_at: float | None = None,
         home: str = "",
     ) -> QueuedJob:
         """A new job for the project, or the one that is already at work on it.
 
-        A job that still waits takes over the stages asked for. One that runs and was asked to stop
-        does not count.
+        A job that still waits takes over the stages asked for, and the time if one is named. One that
+        runs and was asked to stop does not count.
         """
         for _ in range(2):
             try:
@@ -112,7 +112,7 @@ class JobQueue:
         return self._ask(project_id, stages, priority, start_at, home)
 
     def _ask(
-        self, project_id: str, stages: Sequence[Stage], priority: int, start_at: float, home: str
+        self, project_id: str, stages: Sequence[Stage], priority: int, start_at: float | None, home: str
     ) -> QueuedJob:
         with writing(self._engine) as connection:
             ours = (_jobs.c.project_id == project_id) & _jobs.c.state.in_(OPEN)
@@ -120,14 +120,15 @@ class JobQueue:
                 if known.state == "queued":
                     both = [stage.value for stage in Stage if stage in {*stages, *known.stages}]
                     home = known.home or home
-                    self._set(connection, known.id, stages=both, home=home)
+                    begins = known.start_at if start_at is None else start_at
+                    self._set(connection, known.id, stages=both, home=home, start_at=begins)
                     return known
                 if not known.stop:
                     return known
             now = _now(connection)
             job = QueuedJob(
                 secrets.token_urlsafe(24), project_id, tuple(stages), priority, "queued", now,
-                start_at=start_at, home=home, beat_at=now,
+                start_at=start_at or 0.0, home=home, beat_at=now,
             )  # fmt: skip
             connection.execute(_jobs.insert().values({**vars(job), "stages": [s.value for s in job.stages]}))
             connection.execute(_jobs.delete().where(_jobs.c.ended_at < now - KEPT_S))
@@ -176,7 +177,7 @@ class JobQueue:
         return self._rows(_jobs.select().where(_jobs.c.state.in_(OPEN)))
 
     def ahead(self, job: QueuedJob) -> int:
-        """How many waiting jobs come before this one."""
+        """How many waiting jobs whose time has come are before this one."""
         before = sa.or_(
             _jobs.c.priority > job.priority,
             (_jobs.c.priority == job.priority)
@@ -184,7 +185,8 @@ class JobQueue:
         )
         query = sa.select(sa.func.count()).select_from(_jobs).where(_jobs.c.state == "queued", before)
         with self._engine.begin() as connection:
-            return int(connection.execute(query).scalar_one())
+            due = _jobs.c.start_at <= _now(connection)
+            return int(connection.execute(query.where(due)).scalar_one())
 
     # Who does it
 

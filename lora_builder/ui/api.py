@@ -81,12 +81,18 @@ class Api:
 
         return _told(make)
 
-    def run(self, token: str, project: str, request: gr.Request, step: str = "") -> dict[str, Any]:
-        """Runs everything again, or one step: photos, people, choose, crop, caption, export."""
+    def run(
+        self, token: str, project: str, request: gr.Request, step: str = "", start_at: float = 0.0
+    ) -> dict[str, Any]:
+        """Runs everything again, or one step: photos, people, choose, crop, caption, export.
+
+        `start_at`: not before then, seconds since the epoch; 0: now.
+        """
 
         def again() -> dict[str, Any]:
             self._seen(token, request)
-            return {"job": self.desk.run(self._mine(token, project), _step(step), ordered=True)}
+            mine = self._mine(token, project)
+            return {"job": self.desk.run(mine, _step(step), ordered=True, at=start_at or None)}
 
         return _told(again)
 
@@ -184,6 +190,7 @@ def _state(snapshot: Snapshot | None) -> dict[str, Any]:
         "state": snapshot.state.value,
         "job": snapshot.job,
         "ahead": snapshot.ahead,
+        "start_at": snapshot.start_at,
         "stages": [
             {"stage": entry.stage.value, "done": entry.done, "total": entry.total}
             for entry in snapshot.stages

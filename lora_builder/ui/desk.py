@@ -22,7 +22,7 @@ from lora_builder import measure
 from lora_builder.errors import BadInput, BadSettings, LoraBuilderError
 from lora_builder.export.layouts import LAYOUTS
 from lora_builder.files import writing_to
-from lora_builder.jobs import FINISHED, Jobs
+from lora_builder.jobs import FINISHED, Jobs, State
 from lora_builder.records import Box
 from lora_builder.settings import Settings, load
 from lora_builder.store import Change, Project, Store
@@ -59,6 +59,9 @@ FACE_SIDE = 168
 
 ALONE = 1
 """Priority of one step done again: it is short, and whole runs can wait for it."""
+
+MOST_AHEAD_H = 7 * 24
+"""How far ahead a start may be planned, hours."""
 
 DELETE_WAIT_S = 15.0
 """How long a deletion waits for the project's run to let go of its files, seconds."""
@@ -172,18 +175,46 @@ class Desk:
 
     # Runs
 
-    def run(self, project: Project, step: str | None = None, *, ordered: bool = False) -> str:
+    def run(
+        self,
+        project: Project,
+        step: str | None = None,
+        *,
+        ordered: bool = False,
+        at: float | None = None,
+    ) -> str:
         """Starts everything, or one step again with what it needs of the steps before.
 
         `ordered`: by a program, which nobody can ask whether pictures may go to the machine's own
-        endpoint. Raises BadInput where the visitor has as many jobs as `visitor_jobs` allows, and
-        LoraBuilderError where pictures would be sent to a host that the visitor has not agreed to.
+        endpoint. `at`: not before then, seconds since the epoch. Raises BadInput where the visitor has
+        as many jobs as `visitor_jobs` allows or the time is too far away, and LoraBuilderError where
+        pictures would be sent to a host that the visitor has not agreed to.
         """
+        if at is not None:
+            self._insist_near(at)
         self.may_run(project, step, ordered=ordered)
         self._has_room(project)
         if step is None:
-            return self.jobs.start(project)
-        return self.jobs.start(project, STAGES_OF[step], ALONE)
+            return self.jobs.start(project, start_at=at)
+        return self.jobs.start(project, STAGES_OF[step], ALONE, at)
+
+    def start_now(self, project: Project) -> None:
+        """Lets a job that waits for its time begin as soon as it can."""
+        job = self.store.queue.latest(project.id)
+        if job is not None and job.state == State.QUEUED.value:
+            self.jobs.start(project, job.stages, start_at=0.0)
+
+    def call_off(self, project: Project) -> None:
+        """Stops the project's job, or takes it off the queue where it waits."""
+        job = self.jobs.latest(project.id)
+        if job is not None:
+            self.jobs.cancel(job)
+
+    def _insist_near(self, at: float) -> None:
+        """Raises BadInput for a start after the project would be deleted, or in another year."""
+        hours = min(MOST_AHEAD_H, self.settings.retention_hours or MOST_AHEAD_H)
+        if not at <= time.time() + 3600 * hours:
+            raise BadInput(tr("start_far", "en", hours=hours), tr("start_far_remedy", "en"))
 
     def _has_room(self, project: Project) -> None:
         """Raises BadInput where the visitor, those of their address or all together have jobs enough."""

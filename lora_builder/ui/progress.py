@@ -31,7 +31,8 @@ class Progress:
             {},
             html_template='<div class="ldb-work"></div>',
             js_on_load=script("progress.js"),
-            server_functions=[shell.serve(self.progress), shell.serve(self.cancel), shell.serve(self.close)],
+            server_functions=[shell.serve(self.progress), shell.serve(self.cancel), shell.serve(self.close)]
+            + [shell.serve(self.begin)],
             apply_default_css=False,
             elem_id="ldb-progress",
         )
@@ -78,6 +79,7 @@ class Progress:
             "line": status(snapshot, view.language, desk.jobs.stopping(snapshot.job))
             + (free(view) if desk.local and _just_begun(snapshot) else ""),
             "remedy": _remedy(snapshot, view.language),
+            "start": snapshot.start_at,
             "photo": printable(PurePosixPath(snapshot.photo).name),
             "picture": view.picture(photo)
             if photo and measure.preview_path(desk.settings, photo).exists()
@@ -87,9 +89,12 @@ class Progress:
 
     def cancel(self, view: View, data: dict[str, Any]) -> Any:
         """Stops the project's job."""
-        job = view.desk.jobs.latest(view.theirs.id)
-        if job is not None:
-            view.desk.jobs.cancel(job)
+        view.desk.call_off(view.theirs)
+        return True
+
+    def begin(self, view: View, data: dict[str, Any]) -> Any:
+        """Starts the project's planned job now."""
+        view.desk.start_now(view.theirs)
         return True
 
     def close(self, view: View, data: dict[str, Any]) -> Any:

@@ -74,7 +74,7 @@ def _patterns(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[re.Pattern[str
             yield re.compile("".join(literal), re.DOTALL), chinese
 
 
-_OURS = ("too_many_jobs", "too_busy", "too_many_pixels")
+_OURS = ("too_many_jobs", "too_busy", "too_many_pixels", "start_far")
 _PAIRS = (
     *FAULTS,
     *SENTENCES.values(),

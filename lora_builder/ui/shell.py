@@ -285,8 +285,9 @@ class Shell:
         return self.at(self.moved(view, language=language if language in LANGUAGES else "en"), words=True)
 
     def run(self, view: View, data: dict[str, Any]) -> Updates:
-        """Everything, or one step alone (`step`)."""
-        self.desk.run(view.theirs, str(data["step"]) if data.get("step") in STEPS else None)
+        """Everything, or one step alone (`step`); now, or not before `at`, seconds since the epoch."""
+        at = float(data["at"]) if isinstance(data.get("at"), int | float) else None
+        self.desk.run(view.theirs, str(data["step"]) if data.get("step") in STEPS else None, at=at)
         return self.at(view)
 
     def moved(self, view: View, **changes: Any) -> View:

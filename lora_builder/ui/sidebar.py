@@ -59,6 +59,8 @@ class Sidebar:
     def act(self, view: View, data: dict[str, Any]) -> Updates:
         """Opens, makes, renames, copies, hurries or deletes a project; `forget`: all of them.
 
+        `begin`, `call_off`: starts what is planned now, or never.
+
         `token`, `revoke`: lets the visitor's own programs in by a new token, or none any more.
         """
         desk, what = view.desk, data.get("what")
@@ -93,6 +95,10 @@ class Sidebar:
             job = desk.jobs.latest(project.id)
             if job is not None:
                 desk.jobs.hurry(job, {mine.id for mine in desk.all_mine(view.owner)})
+        elif what == "begin":
+            desk.start_now(project)
+        elif what == "call_off":
+            desk.call_off(project)
         elif what == "delete":
             desk.delete(project)
         return desk.mine(view.project.id if view.project else None, view.owner), view.step
@@ -114,9 +120,15 @@ class Sidebar:
         snapshot = desk.jobs.snapshot(job) if job else None
         photos = desk.store.count_photos(project.id)
         if snapshot is not None and snapshot.state not in FINISHED:
-            state = snapshot.state.value
+            state = "planned" if snapshot.start_at else snapshot.state.value
         elif snapshot is not None and snapshot.state.value == "failed":
             state = "failed"
         else:
             state = "ready" if (project.folder / "train_package.zip").is_file() else "draft"
-        return {"id": project.id, "name": printable(project.name), "state": state, "count": photos}
+        return {
+            "id": project.id,
+            "name": printable(project.name),
+            "state": state,
+            "count": photos,
+            "start": snapshot.start_at if snapshot is not None else 0.0,
+        }

@@ -138,6 +138,33 @@ def no_library() -> Iterator[None]:
     places._system.cache_clear()
 
 
+def test_a_start_is_planned_within_reach(settings: Settings, tmp_path: Path) -> None:
+    """Not after the project would be deleted, nor in another year; a time that has passed is now."""
+    hosted = settings.model_copy(update={"retention_hours": 24})
+    with Store(settings.database) as store:
+        for rules, hours, far in ((settings, 167, 169), (hosted, 23, 25)):
+            desk = a_desk(rules, store)
+            project = desk.intake.create(new_token(), "", "en")
+            for wrong in (time.time() + 3600 * far, float("inf"), float("nan")):
+                with pytest.raises(BadInput, match="hours ahead"):
+                    desk.run(project, at=wrong)
+            assert store.queue.latest(project.id) is None
+            id = desk.run(project, at=time.time() + 3600 * hours)
+            snapshot = desk.jobs.snapshot(id)
+            assert snapshot is not None and snapshot.start_at and desk.busy(project)
+            desk.start_now(project)
+            ended(desk.jobs, id)
+            desk.start_now(project)
+            assert store.queue.waiting() == [], "what has ended is not started again"
+
+
+def ended(jobs: Jobs, id: str) -> None:
+    until = time.monotonic() + 10
+    while (snapshot := jobs.snapshot(id)) is None or not snapshot.finished:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def test_a_folder_of_folders_is_several_projects(desk: Desk, tmp_path: Path) -> None:
     """A root without photos of its own makes one project a folder."""
     for name in ("Ann", "Ben"):

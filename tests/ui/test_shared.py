@@ -183,7 +183,7 @@ def test_no_function_of_any_page_opens_anothers_project(
         answer = ann.http.post("/gradio_api/component_server", json=call | {"data": place | more})
         if answer.json() != {"error": "This project is not here any more."}:
             leaks.append(f"{name}: {answer.text[:200]}")
-    verbs = ("open", "rename", "duplicate", "hurry", "delete")
+    verbs = ("open", "rename", "duplicate", "hurry", "begin", "call_off", "delete")
     for handler in config["dependencies"]:
         if not handler["backend_fn"] or handler["api_visibility"] != "private":
             continue

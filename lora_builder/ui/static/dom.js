@@ -21,6 +21,10 @@ const say = (key, fields = {}) => {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in fields ? String(fields[name]) : whole));
 };
 
+/** A moment (seconds since the epoch) in the words and the time zone of whoever reads. */
+const moment = (seconds) => new Date(seconds * 1000).toLocaleString(props.value.language === 'zh' ? 'zh-CN' : 'en',
+  { weekday: 'short', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+
 /** Where this page is; goes with every call of a server function. */
 const place = () => ({
   project: props.value.project, step: props.value.step, language: props.value.language,

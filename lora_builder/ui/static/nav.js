@@ -20,6 +20,23 @@ const address = () => {
   if (url.href !== location.href) history.replaceState(null, '', url);
 };
 
+// When a run should start: typed in this browser's own time zone.
+let asking = false;
+let typed = '';
+const later = () => {
+  const now = new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+  const box = h('input', { type: 'datetime-local', id: 'ldb-at', min: now, value: typed, oninput: (event) => { typed = event.target.value; } });
+  const go = () => {
+    const at = typed ? new Date(typed).getTime() / 1000 : null;
+    asking = false;
+    typed = '';
+    trigger('run', at ? { at } : {});
+  };
+  return h('p', { class: 'ldb-later' }, h('label', { for: 'ldb-at' }, say('nav_at')), box,
+    h('button', { type: 'button', id: 'ldb-at-go', onclick: go }, say('nav_at_go')),
+    h('span', { class: 'ldb-hint' }, say('nav_at_info')));
+};
+
 const draw = () => {
   const value = props.value;
   const held = document.activeElement && host.contains(document.activeElement) ? document.activeElement.id : null;
@@ -58,8 +75,13 @@ const draw = () => {
           type: 'button', class: 'ldb-all', id: 'ldb-run-all', disabled: value.busy, title: say('nav_all_info'),
           onclick: () => trigger('run', {}),
         }, say('nav_all')) : null,
+        value.project ? h('button', {
+          type: 'button', id: 'ldb-later', disabled: value.busy, title: say('nav_later'), 'aria-label': say('nav_later'),
+          'aria-expanded': String(asking), onclick: () => { asking = !asking; draw(); document.getElementById('ldb-at')?.focus(); },
+        }, '◷') : null,
         h('span', { class: 'ldb-seg', role: 'group', 'aria-label': say('nav_language') }, languages),
         theme)),
+    asking && value.project && !value.busy ? later() : '',
     h('nav', { 'aria-label': say('nav_steps') }, h('ol', { class: 'ldb-way' }, steps)),
     stale && !value.busy ? h('p', { class: 'ldb-stale', role: 'status' }, say('nav_stale_long'), ' ',
       h('button', {

@@ -4,6 +4,7 @@ const POLL_MS = 600;
 let seen = null;
 let timer = 0;
 let failures = 0;
+let planned = false; // waits for its hour, so nobody need ask twice a second
 
 const bar = (stage) => {
   const label = say(`stage_${stage.name}`);
@@ -19,21 +20,27 @@ const bar = (stage) => {
 const draw = (work) => {
   if (!work) { host.replaceChildren(); return; }
   const running = work.state === 'running' || work.state === 'queued';
+  planned = Boolean(work.start);
   host.replaceChildren(h('section', { class: `ldb-progress ${work.state}`, 'aria-label': say('progress_title') },
     h('div', { class: 'ldb-now' },
       work.picture ? h('img', { src: work.picture, alt: '' }) : null,
       h('div', { class: 'ldb-now-words' },
-        h('p', { class: 'ldb-status', role: running ? null : work.state === 'failed' ? 'alert' : 'status' }, work.line),
+        h('p', { class: 'ldb-status', role: running ? null : work.state === 'failed' ? 'alert' : 'status' },
+          planned ? say('progress_planned', { when: moment(work.start) }) : work.line),
         work.remedy ? h('p', { class: 'ldb-hint' }, work.remedy) : null,
         running && work.photo ? h('p', { class: 'ldb-hint', title: work.photo }, work.photo) : null),
+      planned ? h('button', {
+        type: 'button', id: 'ldb-begin', class: 'ldb-stop',
+        onclick: async (event) => { event.target.disabled = true; await server.begin(place()); tick(); },
+      }, say('progress_begin')) : null,
       running ? h('button', {
         type: 'button', id: 'ldb-cancel', class: 'ldb-stop', disabled: work.stopping,
         onclick: async (event) => { event.target.disabled = true; await server.cancel(place()); tick(); },
-      }, say('progress_cancel')) : h('button', {
+      }, say(planned ? 'progress_call_off' : 'progress_cancel')) : h('button', {
         type: 'button', class: 'ldb-stop', 'aria-label': say('progress_close'),
         onclick: () => { server.close(place()); host.replaceChildren(); },
       }, '×')),
-    running ? h('ol', { class: 'ldb-stages' }, work.stages.map(bar)) : null));
+    running && !planned ? h('ol', { class: 'ldb-stages' }, work.stages.map(bar)) : null));
 };
 
 const tick = async () => {
@@ -55,7 +62,7 @@ const tick = async () => {
   } catch {
     failures += 1; // The network is away: what runs, runs on; ask again later.
   }
-  if (again) timer = setTimeout(tick, document.hidden ? 3000 : POLL_MS * Math.min(8, 1 + failures));
+  if (again) timer = setTimeout(tick, document.hidden ? 3000 : POLL_MS * Math.min(8, 1 + failures + (planned ? 8 : 0)));
 };
 
 const start = () => {

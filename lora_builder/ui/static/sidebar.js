@@ -31,7 +31,7 @@ const row = (project) => {
       onclick: () => trigger('act', { what: 'open', project: project.id }),
     },
     h('span', { class: 't' }, project.name),
-    h('span', { class: `s ${project.state}` }, `${say(`side_${project.state}`)}${project.count ? ` · ${project.count}` : ''}`)),
+    h('span', { class: `s ${project.state}` }, `${say(`side_${project.state}`)}${project.start ? ` ${moment(project.start)}` : ''}${project.count ? ` · ${project.count}` : ''}`)),
     h('button', {
       type: 'button', class: 'more', 'aria-label': say('side_more', { name: project.name }),
       'aria-expanded': String(Boolean(asking && asking.id === project.id)),
@@ -43,6 +43,8 @@ const row = (project) => {
         h('button', { type: 'button', onclick: () => { asking = { id: project.id, what: 'rename' }; fill(); } }, say('side_rename')),
         h('button', { type: 'button', onclick: () => act('duplicate', project.id) }, say('side_duplicate')),
         project.state === 'queued' ? h('button', { type: 'button', onclick: () => act('hurry', project.id) }, say('side_hurry')) : null,
+        project.start ? h('button', { type: 'button', onclick: () => act('begin', project.id) }, say('side_begin')) : null,
+        project.start ? h('button', { type: 'button', onclick: () => act('call_off', project.id) }, say('side_call_off')) : null,
         h('button', { type: 'button', class: 'danger', onclick: () => { asking = { id: project.id, what: 'delete' }; fill(); } }, say('side_delete'))));
     } else {
       line.append(h('div', { class: 'menu', role: 'alert' }, h('p', {}, say('side_delete_sure')),
