@@ -143,20 +143,21 @@ def sliders(result: Run) -> None:
     print(f"| peak memory, measurements and all: {result.peak:.0f} MiB | {result.photos} | | |")
 
 
-def growth(results: Sequence[Run]) -> None:
-    """All sizes, a line each."""
-    print(
-        "| photos | first time, seconds | of the processor | a slider, at most | pairs compared | peak MiB "
-        "| bytes a photo | nearest found |\n|---|---|---|---|---|---|---|---|"
+GROWTH = (
+    "| photos | first time, seconds | of the processor | a slider, at most | pairs compared | peak MiB "
+    "| bytes a photo | nearest found |\n|---|---|---|---|---|---|---|---|"
+)
+
+
+def growth(result: Run) -> str:
+    """One size as a line of the table."""
+    first = [result.steps["gather"], result.steps["decide"]]
+    slider = max(result.steps[next(iter(change))].wall for change in MOVES)
+    each = result.peak * 2**20 / result.photos
+    return (
+        f"| {result.photos:,} | {sum(t.wall for t in first):.1f} | {sum(t.work for t in first):.1f} "
+        f"| {slider:.2f} | {result.pairs:,} | {result.peak:,.0f} | {each:,.0f} | {result.found:.2%} |"
     )
-    for result in results:
-        first = [result.steps["gather"], result.steps["decide"]]
-        slider = max(result.steps[next(iter(change))].wall for change in MOVES)
-        each = result.peak * 2**20 / result.photos
-        print(
-            f"| {result.photos:,} | {sum(t.wall for t in first):.1f} | {sum(t.work for t in first):.1f} "
-            f"| {slider:.2f} | {result.pairs:,} | {result.peak:,.0f} | {each:,.0f} | {result.found:.2%} |"
-        )
 
 
 def main() -> None:
@@ -175,14 +176,13 @@ def main() -> None:
             sliders(result)
         return
     results = []
+    print(GROWTH, flush=True)
     for count in args.growth:
         command = [sys.executable, __file__, "--photos", str(count), "--json"]
         command += ["--records"] if args.records else []
-        results.append(
-            Run.loaded(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode())
-        )
-        print(f"{count} photos done", file=sys.stderr)
-    growth(results)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode()
+        results.append(Run.loaded(done))
+        print(growth(results[-1]), flush=True)
     if args.plot:
         args.plot.write_text(plotted(results), encoding="utf-8")
 
