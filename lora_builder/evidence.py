@@ -18,6 +18,7 @@ from lora_builder.figures import FACES, SAME_FACE, Comparer, PairFigures
 from lora_builder.grouping import FaceTable
 from lora_builder.identity import Subject
 from lora_builder.looks import Looks
+from lora_builder.memory import give_back
 from lora_builder.neighbours import BLAS, Pairs, correlated, unique_pairs
 from lora_builder.quality import Condition
 from lora_builder.records import Crop, Floats, Look, Measurement, Photo, Reason, Verdict
@@ -144,6 +145,7 @@ def gather(photos: Sequence[Photo], looks: Mapping[str, Look]) -> Evidence:
     faces = FaceTable.of(columns, rows, [photo.sha256 for photo in readable])
     with BLAS.limit(limits=1, user_api="blas"):
         figures = _figures(Comparer.of(columns, rows, faces))
+    give_back()
     row_of = {photo.sha256: row for row, photo in enumerate(readable)}
     return Evidence(readable, looks, faces, figures, Facts.of(columns, rows, faces), row_of)
 
@@ -152,12 +154,11 @@ def _figures(comparer: Comparer) -> PairFigures:
     count = len(comparer.rows)
     vectors = spectra(comparer.greys, comparer.rows)
     alike = unique_pairs(np.concatenate([correlated(vectors, SAME_SCENE), _face_pairs(comparer)]), count)
-    known = comparer.compare(alike)
-    known = known.only(known.tells)
+    known = comparer.compare_telling(alike)
     more = _hanging_together(known, count)
     more = more[~np.isin(_numbers(more, count), _numbers(alike, count))]
     if len(more):
-        known = PairFigures.of([known, comparer.compare(more)])
+        known = PairFigures.of([known, comparer.compare_telling(more)])
     turned, turn = _turned_pairs(vectors)
     return _joined(known, comparer, turned, turn) if len(turned) else known
 

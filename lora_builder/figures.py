@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -145,9 +145,21 @@ class Comparer:
 
     def compare(self, pairs: Pairs) -> PairFigures:
         """The figures of these pairs, in their order."""
+        return PairFigures.of(self._lots(self._compare, pairs))
+
+    def compare_telling(self, pairs: Pairs) -> PairFigures:
+        """The figures of those of these pairs that were worth comparing, in their order."""
+
+        def compare(lot: Pairs) -> PairFigures:
+            found = self._compare(lot)
+            return found.only(found.tells)
+
+        return PairFigures.of(self._lots(compare, pairs))
+
+    def _lots(self, compare: Callable[[Pairs], PairFigures], pairs: Pairs) -> list[PairFigures]:
         self.sketches  # noqa: B018 -- drawn by all cores, before each of them works on a lot of pairs
         lots = [pairs[begin : begin + LOT] for begin in range(0, len(pairs), LOT)] or [pairs]
-        return PairFigures.of(shared_out(self._compare, lots))
+        return shared_out(compare, lots)
 
     def compare_turned(self, pairs: Pairs, turn: NDArray[np.intp]) -> Floats:
         """The structural similarity of pairs, the second one laid as `TURNS[turn]`."""

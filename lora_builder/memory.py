@@ -12,6 +12,7 @@ overshoot for a moment. Everywhere the limits on pixels and time hold as well.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
 import threading
@@ -46,6 +47,13 @@ def watch(megabytes: int) -> None:
         os._exit(EXIT_CODE)
 
     threading.Thread(target=look, name="lora-memory", daemon=True).start()
+
+
+def give_back() -> None:
+    """Hands memory that was freed back to the system; glibc would keep it for the next use."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # musl has none
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _limit_data(megabytes: int) -> None:

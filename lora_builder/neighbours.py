@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from lora_builder.memory import give_back
 from lora_builder.records import Floats
 
 BLAS = ThreadpoolController()
@@ -67,7 +68,11 @@ def correlated(vectors: Floats, floor: float, most: int = MOST_ALIKE) -> Pairs:
     a thousand frames of one clip do not make half a million pairs.
     """
     with BLAS.limit(limits=1, user_api="blas"):
-        return _all_pairs(vectors, floor, most) if len(vectors) <= EXACT else _by_cells(vectors, floor, most)
+        if len(vectors) <= EXACT:
+            return _all_pairs(vectors, floor, most)
+        pairs = _by_cells(vectors, floor, most)
+    give_back()
+    return pairs
 
 
 def shared_out(work: Callable[[Part], Done], parts: Iterable[Part]) -> list[Done]:
