@@ -135,11 +135,10 @@ def _first_look(
     alone = tuple(getattr(settings, name) for name in ALONE)
     key = (alone, id(subject), said)
     if key not in evidence.firsts:
-        if len(evidence.firsts) >= min(
-            REMEMBERED, max(1, REMEMBERED_VERDICTS // max(len(evidence.photos), 1))
-        ):
+        remembered = min(REMEMBERED, max(1, REMEMBERED_VERDICTS // max(len(evidence.photos), 1)))
+        if len(evidence.firsts) >= remembered:
             evidence.firsts.clear()
-        if alone not in evidence.judged and len(evidence.judged) >= REMEMBERED:
+        if alone not in evidence.judged and len(evidence.judged) >= remembered:
             evidence.judged.clear()
         judged = evidence.judged.setdefault(alone, {})
         similarity = calibration.similarity(subject.cosine).tolist()
@@ -195,19 +194,20 @@ def _sort_in(
 
 def _judged(evidence: Evidence, row: int, face: int, settings: Settings) -> Judged:
     """Why a photo with that face is unusable, if it is, and its defects by name, as scores."""
+    shown = row, face
     # Where nobody is looked for, a face is a thing in the picture and need not be a good one.
-    judged = face if settings.about == "person" else -1
+    judged = shown if settings.about == "person" else (row, -1)
     framed = evidence.framed.setdefault(tuple(getattr(settings, name) for name in FRAMING), {})
-    if not ((row, face) in framed and (row, judged) in evidence.conditions):
+    if not (shown in framed and judged in evidence.conditions):
         measurement = evidence.measurement(row)
         index = face if face >= 0 else None
         crop = frame(measurement, index, settings)
         others = others_inside(measurement, face, crop.box) if crop and index is not None else 0
-        framed[row, face] = crop, others
-        evidence.conditions[row, judged] = Condition.of(measurement, judged if judged >= 0 else None)
+        framed[shown] = crop, others
+        evidence.conditions[judged] = Condition.of(measurement, judged[1] if judged[1] >= 0 else None)
         # While it is at hand: a large project's lies in columns.
-        evidence.ranks[row, face] = merits_in(measurement, evidence.photos[row], face)
-    (crop, others), condition = framed[row, face], evidence.conditions[row, judged]
+        evidence.ranks[shown] = merits_in(measurement, evidence.photos[row], face)
+    (crop, others), condition = framed[shown], evidence.conditions[judged]
     found = defects(condition, crop, settings)
     return (
         fault(condition, crop, others, settings),

@@ -145,7 +145,7 @@ class Stage(str, Enum):
     PACK = "pack"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where the bytes of one input file are.
 
@@ -159,7 +159,7 @@ class Source:
     member: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """One input file, identified by the SHA-256 (hex) of its bytes."""
 
@@ -334,7 +334,7 @@ class Edits:
     backdrop: str = "keep"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Kept or dropped, why, and the figures that say so.
 
@@ -354,7 +354,7 @@ class Verdict:
         return self.reason is Reason.KEPT or (self.reason is Reason.BY_USER and self.scores.get("keep") == 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Crop:
     """A box in the upright original, and the size in pixels that it is resampled to."""
 
