@@ -41,7 +41,7 @@ def test_photos_of_a_store_become_a_set(
             page.locator(".ldb-get").first.click()
         assert visitor.faults == []
         visitor.context.close()
-    assert len(bucket.files()) == len(photos)
+    assert len((bucket / "Ann").files()) == len(photos)
 
 
 def read(page: Any, address: str) -> None:
