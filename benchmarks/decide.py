@@ -166,6 +166,9 @@ def main() -> None:
     parser.add_argument("--growth", type=int, nargs="+", help="sizes to run one after the other")
     parser.add_argument("--plot", type=Path, help="where to draw them, an SVG")
     parser.add_argument("--records", action="store_true", help="hold measurements as records, in memory")
+    parser.add_argument(
+        "--known", type=Path, nargs="*", default=[], help="sizes run before: what --json printed"
+    )
     parser.add_argument("--json", action="store_true", help="print one size for another program")
     args = parser.parse_args()
     if not args.growth:
@@ -175,8 +178,8 @@ def main() -> None:
         else:
             sliders(result)
         return
-    results = []
-    print(GROWTH, flush=True)
+    results = [Run.loaded(file.read_text()) for file in args.known]
+    print("\n".join([GROWTH, *map(growth, results)]), flush=True)
     for count in args.growth:
         command = [sys.executable, __file__, "--photos", str(count), "--json"]
         command += ["--records"] if args.records else []
@@ -184,6 +187,7 @@ def main() -> None:
         results.append(Run.loaded(done))
         print(growth(results[-1]), flush=True)
     if args.plot:
+        results.sort(key=lambda result: result.photos)
         args.plot.write_text(plotted(results), encoding="utf-8")
 
 

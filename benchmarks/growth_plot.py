@@ -12,9 +12,9 @@ SECONDS, MEMORY, GREY = "#4f46e5", "#16a34a", "#6b7280"
 
 
 class Timed(Protocol):
-    """What one step took."""
+    """What one step took, seconds of the processor."""
 
-    wall: float
+    work: float
 
 
 class Size(Protocol):
@@ -26,9 +26,9 @@ class Size(Protocol):
 
 
 def plotted(results: Sequence[Size]) -> str:
-    """Seconds of the first decision and MiB at the peak over the number of photos."""
+    """Seconds of the processor for the first decision, and MiB at the peak, over the number of photos."""
     photos = [result.photos for result in results]
-    seconds = [result.steps["gather"].wall + result.steps["decide"].wall for result in results]
+    seconds = [result.steps["gather"].work + result.steps["decide"].work for result in results]
     memory = [result.peak for result in results]
     low, high = math.floor(math.log10(min(photos))), math.ceil(math.log10(max(photos)))
     least, most = math.floor(math.log10(min(seconds))), math.ceil(math.log10(max(*seconds, *memory)))
