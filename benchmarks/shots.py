@@ -59,6 +59,7 @@ def main() -> None:
                 page.click("#ldb-tune")
             shoot(page, out / f"app-{step}.png")
         page.click("#ldb-go-choose")
+        page.locator(".ldb-tile").first.wait_for()
         page.click("#ldb-theme")
         page.click("#ldb-speak-zh")
         page.locator("html[lang^=zh]").wait_for()
