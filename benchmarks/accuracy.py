@@ -15,19 +15,25 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.made_up import made_up
 from benchmarks.pairs import by_hash, dropped_for, pair_truth, score
 from benchmarks.scenarios import VARIANTS, Truth, bootstrap, load_truth, overlap, strangers, variants, wilson
+from lora_builder import figures
 from lora_builder.decide import decide
+from lora_builder.evidence import SAME_SCENE
 from lora_builder.models import calibration
+from lora_builder.neighbours import correlated
 from lora_builder.records import Measurement, Verdict
 from lora_builder.selection import Traits, choose, traits_of, worth
 from lora_builder.settings import Settings, load
+from lora_builder.similarity import correlation_shifted, sketches, spectra, ssim_shifted
 
 FEWEST = 5
 """Photos of a person from which scenarios are made of them."""
@@ -37,6 +43,9 @@ MIXES = 20
 
 SCENARIOS = 500
 """Sets chosen among lookalikes."""
+
+MADE_UP = 6000
+"""Made-up photos whose unrelated pictures are alike when blurred."""
 
 RESTARTS = 12
 """Starts of the search for the best set."""
@@ -210,6 +219,28 @@ def variant_table(truth: Truth, settings: Settings) -> None:
         print(f"| {name} | {kind} | {row[0]} | {row[1]} |")
 
 
+def sketch_table(truth: Truth, settings: Settings) -> None:
+    """Pairs that are alike when blurred: which of them are worth comparing after a shift, and does leaving
+    the others out change a verdict."""
+    real = np.array([look.grey for look in truth.looks.values() if isinstance(look, Measurement)])
+    made = np.array([look.grey for _, look in made_up(MADE_UP)])
+    print("\n| pictures | pairs alike when blurred | sketches alike | least of pairs 0.6 alike | 0.5 alike |")
+    print("|---|---|---|---|---|")
+    for title, greys in (("real", real), ("made up", made)):
+        pairs = correlated(spectra(greys), SAME_SCENE, len(greys))
+        sketched = correlation_shifted(sketches(greys, np.arange(len(greys))), pairs)
+        alike = ssim_shifted(greys, pairs)
+        worth_it = f"{(sketched >= figures.MOVING_SKETCH).mean():.1%}"
+        least = " | ".join(f"{sketched[alike >= floor].min():.2f}" for floor in (0.6, 0.5))
+        print(f"| {len(greys)} {title} | {len(pairs)} | {worth_it} | {least} |")
+    settings, paths = everything(settings), list(truth.photos)
+    usual = judged(truth, paths, settings)
+    with patch.object(figures, "MOVING_SKETCH", -2.0):
+        all_compared = judged(truth, paths, settings)
+    differ = sum(usual[path] != all_compared[path] for path in usual)
+    print(f"\nVerdicts that differ when every such pair is compared: {differ} of {len(usual)}")
+
+
 def impostor_table(truth: Truth, settings: Settings) -> None:
     """Sets of 30 chosen among the nearest strangers: how many of these come through."""
     settings = settings.model_copy(update={"target_count": 30})
@@ -285,6 +316,7 @@ TABLES = {
     "redundancy": redundancy_table,
     "pairs": pair_table,
     "copies": variant_table,
+    "sketches": sketch_table,
     "coverage": coverage_table,
     "impostors": impostor_table,
 }
