@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lora_builder.errors import BadInput, Cancelled, OutputUnwritable, ProjectBusy
+from lora_builder.errors import BadInput, OutputUnwritable, ProjectBusy
 from lora_builder.places import Place, json_of
 from lora_builder.who import is_dead, is_here, name_here
+from lora_builder.workers import check
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,5 @@ def _busy(place: Place, other: Note) -> ProjectBusy:
 def _wait(cancelled: Callable[[], bool]) -> None:
     until = time.monotonic() + LOOK_S
     while time.monotonic() < until:
-        if cancelled():
-            raise Cancelled("Stopped. What was done is kept.", "Run again to go on.")
+        check(cancelled)
         time.sleep(min(0.2, LOOK_S))

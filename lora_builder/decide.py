@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lora_builder.evidence import Evidence, Facts, FirstLook, Judged, gather
+from lora_builder.evidence import Evidence, Facts, FirstLook, Framed, Judged, gather
 from lora_builder.focus import frame, others_inside
 from lora_builder.grouping import Likeness
 from lora_builder.identity import Subject, Told, find_subject
 from lora_builder.models.interface import Calibration
 from lora_builder.neighbours import BLAS
 from lora_builder.quality import Condition, defects, fault
-from lora_builder.records import Floats, Look, Override, Photo, Reason, Rejected, Verdict
+from lora_builder.records import Floats, Look, Measurement, Override, Photo, Reason, Rejected, Verdict
 from lora_builder.redundancy import Kind, Repeats, best_first, keeper_of, merits_in, repeats
 from lora_builder.selection import TRAITS, choose, quotas_of, stand_in, traits_of
 from lora_builder.settings import Settings
@@ -200,19 +200,26 @@ def _judged(evidence: Evidence, row: int, face: int, settings: Settings) -> Judg
     framed = evidence.framed.setdefault(tuple(getattr(settings, name) for name in FRAMING), {})
     if not (shown in framed and judged in evidence.conditions):
         measurement = evidence.measurement(row)
-        index = face if face >= 0 else None
-        crop = frame(measurement, index, settings)
-        others = others_inside(measurement, face, crop.box) if crop and index is not None else 0
-        framed[shown] = crop, others
-        evidence.conditions[judged] = Condition.of(measurement, judged[1] if judged[1] >= 0 else None)
-        # While it is at hand: a large project's lies in columns.
-        evidence.ranks[shown] = merits_in(measurement, evidence.photos[row], face)
+        if shown not in framed:
+            framed[shown] = _framed(measurement, face, settings)
+        if judged not in evidence.conditions:
+            evidence.conditions[judged] = Condition.of(measurement, judged[1] if judged[1] >= 0 else None)
+        if shown not in evidence.ranks:  # while it is at hand: a large project's lies in columns
+            evidence.ranks[shown] = merits_in(measurement, evidence.photos[row], face)
     (crop, others), condition = framed[shown], evidence.conditions[judged]
     found = defects(condition, crop, settings)
     return (
         fault(condition, crop, others, settings),
         {f"defect_{defect.value}": round(figure, 4) for defect, figure in found.items()},
     )
+
+
+def _framed(measurement: Measurement, face: int, settings: Settings) -> Framed:
+    """The crop of a photo with that face (-1: none), and how many other people's faces are in it."""
+    if face < 0:
+        return frame(measurement, None, settings), 0
+    crop = frame(measurement, face, settings)
+    return crop, others_inside(measurement, face, crop.box) if crop is not None else 0
 
 
 def _scores(facts: Facts, row: int, face: int, likeness: float) -> dict[str, float]:

@@ -23,7 +23,7 @@ from lora_builder.claims import Claim
 from lora_builder.crop import SUFFIX, CropTask, crop_tasks, cut
 from lora_builder.decide import Evidence, decide, gather, subject_of
 from lora_builder.decisions import decision_lines
-from lora_builder.errors import BadInput, Cancelled, CaptionsMissing
+from lora_builder.errors import BadInput, CaptionsMissing
 from lora_builder.export.images import training_images
 from lora_builder.export.layouts import chosen as chosen_layouts
 from lora_builder.export.package import write_decisions
@@ -58,7 +58,7 @@ from lora_builder.store import Project, Store
 from lora_builder.sums import Sums
 from lora_builder.vision_focus import focus_all
 from lora_builder.watch import unreadable, watched
-from lora_builder.workers import Here, Workers, open_workers
+from lora_builder.workers import Here, Workers, check, open_workers
 
 ALL = tuple(Stage)
 """Every stage, in order."""
@@ -103,8 +103,7 @@ class _Job:
     def event(
         self, stage: Stage, done: int, total: int, photo: str = "", message: str = "", pixels: int = 0
     ) -> Event:
-        if self.cancelled():
-            raise Cancelled("Stopped. What was done is kept.", "Run again to go on.")
+        check(self.cancelled)
         self.claim.check()
         check_disk(self.settings, self.project.folder, self.settings.data_dir)
         return Event(self.project.name, stage, done, total, photo, message, pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,8 @@ TURNS: tuple[tuple[bool, bool, bool], ...] = (
 LEAST_OVERLAP = 0.4
 """Share of the windows that two shifted pictures must have in common."""
 
+Number = TypeVar("Number", np.float16, np.float32)
+
 Sketches = NDArray[np.float16]
 
 Greys = Pictures | Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
@@ -87,12 +90,7 @@ def sketches(greys: Greys, rows: NDArray[np.intp]) -> Sketches:
     the local mean taken out and the local contrast evened (Jarrett et al. 2009). Half precision will do."""
     if not len(rows):
         return np.empty((0, SKETCHED, SKETCHED), np.float16)
-
-    def drawn(begin: int) -> Sketches:
-        parts = [_sketched(_chosen(greys, rows[i : i + CHUNK])) for i in _chunks(begin, len(rows))]
-        return np.concatenate(parts)
-
-    return np.concatenate(shared_out(drawn, range(0, len(rows), LOT)))
+    return _each_picture(greys, rows, _sketched)
 
 
 def _sketched(pictures: NDArray[np.uint8]) -> Sketches:
@@ -151,17 +149,19 @@ def spectra(greys: Greys, rows: NDArray[np.intp] | None = None) -> Floats:
     rows = np.arange(len(greys)) if rows is None else rows
     if not len(rows):
         return np.empty((0, FREQUENCIES**2 - 1), np.float32)
-
-    def waves(begin: int) -> Floats:
-        parts = [_waves(_chosen(greys, rows[i : i + CHUNK])) for i in _chunks(begin, len(rows))]
-        return np.concatenate(parts)
-
-    return _unit(np.concatenate(shared_out(waves, range(0, len(rows), LOT))))
+    return _unit(_each_picture(greys, rows, _waves))
 
 
-def _chunks(begin: int, count: int) -> range:
-    """Where the chunks of the lot that begins here begin."""
-    return range(begin, min(begin + LOT, count), CHUNK)
+def _each_picture(
+    greys: Greys, rows: NDArray[np.intp], made: Callable[[NDArray[np.uint8]], NDArray[Number]]
+) -> NDArray[Number]:
+    """What is made of each of these pictures, a chunk at a time, by all cores."""
+
+    def lot(begin: int) -> NDArray[Number]:
+        chunks = range(begin, min(begin + LOT, len(rows)), CHUNK)
+        return np.concatenate([made(_chosen(greys, rows[i : i + CHUNK])) for i in chunks])
+
+    return np.concatenate(shared_out(lot, range(0, len(rows), LOT)))
 
 
 def _waves(pictures: NDArray[np.uint8]) -> Floats:

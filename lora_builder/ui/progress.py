@@ -31,8 +31,9 @@ class Progress:
             {},
             html_template='<div class="ldb-work"></div>',
             js_on_load=script("progress.js"),
-            server_functions=[shell.serve(self.progress), shell.serve(self.cancel), shell.serve(self.close)]
-            + [shell.serve(self.begin)],
+            server_functions=[
+                shell.serve(function) for function in (self.progress, self.cancel, self.begin, self.close)
+            ],
             apply_default_css=False,
             elem_id="ldb-progress",
         )

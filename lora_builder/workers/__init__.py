@@ -12,6 +12,7 @@ from lora_builder.resources import plan
 from lora_builder.settings import Settings
 from lora_builder.workers.here import Here as Here
 from lora_builder.workers.interface import Workers as Workers
+from lora_builder.workers.interface import check as check
 from lora_builder.workers.processes import Processes as Processes
 
 
