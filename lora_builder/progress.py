@@ -39,15 +39,17 @@ class StageProgress:
 class Snapshot:
     """A job at one moment; `version` grows with every change.
 
-    `ahead`: jobs that come first. `start_at`: when it may begin, seconds since the epoch, 0 where that
-    is now. `rate`: photos a second in the present stage, and `seconds_left`
-    of that stage, None while unknown. `error` and `remedy`: sentences for people; both empty when
-    the fault is ours, and then `state` is `failed` and the traceback is in the log.
+    `furthest`: photos done, all stages added up, the most of any try so far. `ahead`: jobs that come
+    first. `start_at`: when it may begin, seconds since the epoch, 0 where that is now. `rate`: photos a
+    second in the present stage, and `seconds_left` of that stage, None while unknown. `error` and
+    `remedy`: sentences for people; both empty when the fault is ours, and then `state` is `failed` and
+    the traceback is in the log.
     """
 
     job: str
     project: str
     version: int = 0
+    furthest: int = 0
     state: State = State.QUEUED
     ahead: int = 0
     stages: tuple[StageProgress, ...] = ()
@@ -89,8 +91,9 @@ def advanced(snapshot: Snapshot, pace: Pace, event: Event, now: float) -> tuple[
     rate = made / elapsed if made > 0 and elapsed >= RATE_AFTER_S else None
     left = (event.total - event.done) / rate if rate else None
     after = snapshot.with_(
-        stages=tuple(before.values()), photo=event.photo, message=event.message, rate=rate, seconds_left=left
-    )
+        stages=tuple(before.values()), photo=event.photo, message=event.message, rate=rate, seconds_left=left,
+        furthest=max(snapshot.furthest, sum(entry.done for entry in before.values())),
+    )  # fmt: skip
     return after, pace
 
 
@@ -98,6 +101,7 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
     """What another process needs to show the same bars."""
     return {
         "version": snapshot.version,
+        "furthest": snapshot.furthest,
         "stages": [[entry.stage.value, entry.done, entry.total] for entry in snapshot.stages],
         "photo": snapshot.photo,
         "rate": snapshot.rate,

@@ -63,6 +63,17 @@ class _Job:
     over: threading.Event = field(default_factory=threading.Event)
     lost: bool = False
 
+    @property
+    def further(self) -> bool:
+        """Whether this try has come further than all before."""
+        before = self.queued.progress or {}
+        return self.snapshot.furthest > int(before.get("furthest", 0))
+
+    @property
+    def tries(self) -> int:
+        """Tries in a row that came no further, this one too."""
+        return 1 if self.further else self.queued.tries
+
 
 class Runner:
     """One worker of the queue; every method may be called from any thread.
@@ -184,9 +195,9 @@ class Runner:
             else:
                 self._end(job, State.CANCELLED)
         except LoraBuilderError as error:
-            if queued.tries < MOST_TRIES and self._passes(error, queued):
+            if job.tries < MOST_TRIES and self._passes(error, queued):
                 log.warning("Job %s is tried again: %s", queued.id[:12], error)
-                self._give_back(job, AGAIN_S * 2 ** (queued.tries - 1), error)
+                self._give_back(job, AGAIN_S * 2 ** (job.tries - 1), error)
             else:
                 self._end(job, State.FAILED, error.message, error.remedy)
         except Exception:  # a bug of ours must end this job, not the queue of everybody
@@ -227,7 +238,7 @@ class Runner:
     def _watch(self, job: _Job) -> None:
         while not job.over.wait(REPORT_S):
             try:
-                told = self._store.queue.report(job.queued.id, self.name, to_json(job.snapshot))
+                told = self._report(job)
                 if self.is_home:
                     self._store.queue.at_home(self.name)
             except StoreUnavailable:
@@ -235,6 +246,9 @@ class Runner:
             if told is not Told.GO_ON:
                 job.lost = told is Told.LOST
                 job.stop.set()
+
+    def _report(self, job: _Job) -> Told:
+        return self._store.queue.report(job.queued.id, self.name, to_json(job.snapshot), job.further)
 
     def _end(self, job: _Job, state: State, error: str = "", remedy: str = "") -> None:
         ended = job.snapshot.with_(
@@ -254,9 +268,12 @@ class Runner:
 
     def _give_back(self, job: _Job, after_s: float | None, why: LoraBuilderError | None = None) -> None:
         said = (why.message, why.remedy) if why is not None else ("", "")
-        self._settle(
-            job, lambda: self._store.queue.release(job.queued.id, self.name, after_s, *said), lambda: None
-        )
+
+        def release() -> None:
+            self._report(job)  # the next try is measured by how far this one came
+            self._store.queue.release(job.queued.id, self.name, after_s, *said)
+
+        self._settle(job, release, lambda: None)
 
     def _settle(self, job: _Job, write: Callable[[], None], failed: Callable[[], None]) -> None:
         """Does `write` as soon as the database can be reached, or leaves it to the end of the lease."""

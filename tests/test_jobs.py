@@ -267,6 +267,32 @@ def test_a_cluster_is_not_waited_for_in_vain(
     assert job is not None and job.tries == tries
 
 
+def test_a_long_job_outlives_more_failures_than_are_borne_in_a_row(
+    store: Store, settings: Settings, tmp_path: Path, impatient: None
+) -> None:
+    """A cluster that restarts every night fails no job that gets on in between."""
+    tries = 0
+
+    def run(
+        store: Store,
+        project: Project,
+        settings: Settings,
+        *,
+        stages: Collection[Stage],
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Event]:
+        nonlocal tries
+        tries += 1
+        yield Event(project.name, Stage.MEASURE, tries, 2 * MOST_TRIES)
+        if tries < 2 * MOST_TRIES:
+            raise LOST
+
+    jobs = Jobs(store, lambda _: settings, run)
+    id = jobs.start(a_project(store, tmp_path))
+    assert wait(jobs, id).state is State.DONE
+    assert tries == 2 * MOST_TRIES
+
+
 def test_our_faults_are_logged_and_the_queue_lives_on(
     store: Store, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

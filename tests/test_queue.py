@@ -125,6 +125,18 @@ def test_a_job_that_kills_every_worker_is_given_up(store: Store) -> None:
     assert known is not None and known.state == "failed" and known.error and known.remedy
 
 
+def test_only_tries_that_come_no_further_count(store: Store) -> None:
+    """A job of many hours is not given up for the workers that died at it days apart."""
+    job = store.queue.ask("ann", tuple(Stage))
+    for number in range(2 * MOST_TRIES):
+        assert taken(store, f"worker{number}", -1.0).id == job.id
+        store.queue.report(job.id, f"worker{number}", DONE, further=True)
+    for number in range(MOST_TRIES - 1):
+        assert taken(store, f"worker{number}", -1.0).id == job.id
+        store.queue.report(job.id, f"worker{number}", DONE)
+    assert store.queue.take("last", -1.0) is None
+
+
 def test_a_job_given_back_in_order_counts_no_death(store: Store) -> None:
     """Workers may be restarted as often as one likes."""
     job = store.queue.ask("ann", tuple(Stage))

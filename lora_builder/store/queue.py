@@ -37,7 +37,8 @@ KEPT_S = 30 * 24 * 3600
 """Ended jobs are forgotten after this long, seconds."""
 
 MOST_TRIES = 5
-"""Times that a job is taken before it is given up: workers die, databases and clusters go away."""
+"""Times that a job is taken, and no try comes further than those before, until it is given up: workers
+die, databases and clusters go away."""
 
 GIVEN_UP = (
     f"{MOST_TRIES} workers in a row died at this job.",
@@ -61,8 +62,8 @@ class QueuedJob:
     equals the older. Times are seconds since the epoch; `start_at`: not before. `error`, `remedy`:
     sentences for people, why it failed or, while it waits, why it must be tried again. `home`: the
     process that alone may run it, empty: any. `worker`: who has it. `tries`: how often it was taken and
-    not brought to an end. `stop`: it was asked to stop. `progress`: as `progress.to_json` wrote it,
-    None before the first report.
+    not brought to an end, since one of them last came further than all before. `stop`: it was asked to
+    stop. `progress`: as `progress.to_json` wrote it, None before the first report.
     """
 
     id: str
@@ -222,10 +223,13 @@ class JobQueue:
             return None  # another took a job of the same project at the same moment
         return self.find(found[0].id)
 
-    def report(self, id: str, worker: str, progress: Mapping[str, Any]) -> Told:
-        """Says that `worker` is alive and how far it is; what it is told."""
+    def report(self, id: str, worker: str, progress: Mapping[str, Any], further: bool = False) -> Told:
+        """Says that `worker` is alive and how far it is; what it is told.
+
+        `further`: than any try before, so those who failed at the job count no more.
+        """
         with writing(self._engine) as connection:
-            values = {"beat_at": _now(connection), "progress": progress}
+            values = {"beat_at": _now(connection), "progress": progress} | ({"tries": 1} if further else {})
             mine = (_jobs.c.id == id) & (_jobs.c.worker == worker) & (_jobs.c.state == "running")
             row = connection.execute(
                 _jobs.update().where(mine).values(values).returning(_jobs.c.stop)
