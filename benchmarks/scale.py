@@ -27,7 +27,7 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(sorted(PARTS))}; none: all")
     parser.add_argument("--photos", type=Path, help="folder of real photos; none: made ones")
-    parser.add_argument("--most", type=int, default=120, help="photos that are measured in earnest")
+    parser.add_argument("--most", type=int, default=220, help="photos that are measured in earnest, at most")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000], help="simulated photos")
     arguments = parser.parse_args()

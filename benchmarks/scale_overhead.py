@@ -39,16 +39,32 @@ def seconds(
 
 
 def compare(
-    name: str, two: Workers, far: Workers, function: Any, items: Sequence[Any], load: Any = None
-) -> None:
-    """A line: milliseconds a photo here and there, alternating so that both see the same machine."""
+    name: str, cluster: DaskCluster, two: Workers, far: Workers, function: Any, items: Sequence[Any],
+    load: Any = None,
+) -> None:  # fmt: skip
+    """A line: milliseconds a photo here and there, alternating so that both see the same machine, and what
+    the cluster's own parts took of the processor, which is no part of what a photo needs."""
+    parts = [[cluster.scheduler.pid], [worker.pid for worker in cluster.workers], [os.getpid()]]
     for workers in (two, far):
         seconds(workers, function, items[:8], load)
-    rounds = [
-        (seconds(two, function, items, load), seconds(far, function, items, load)) for _ in range(ROUNDS)
-    ]
-    here, there = (1000 * statistics.median(column) / len(items) for column in zip(*rounds, strict=True))
-    print(f"| {name} | {len(items)} | {here:.2f} | {there:.2f} | {there - here:.2f} |", flush=True)
+    here, there, spent = [], [], [0.0] * len(parts)
+    for _ in range(ROUNDS):
+        here.append(seconds(two, function, items, load))
+        before = [processor_s(part) for part in parts]
+        there.append(seconds(far, function, items, load))
+        after = [processor_s(part) for part in parts]
+        spent = [
+            sum(column)
+            for column in zip(spent, (b - a for a, b in zip(before, after, strict=True)), strict=True)
+        ]
+    a, b = (1000 * statistics.median(rounds) / len(items) for rounds in (here, there))
+    own = " | ".join(f"{1000 * part / ROUNDS / len(items):.2f}" for part in spent)
+    print(f"| {name} | {len(items)} | {a:.2f} | {b:.2f} | {b - a:.2f} | {own} |", flush=True)
+
+
+def processor_s(pids: Sequence[int]) -> float:
+    """What these processes have taken of the processor, without their children, seconds."""
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
 
 
 def photos_of(arguments: argparse.Namespace, place: Path) -> list[Photo]:
@@ -72,14 +88,15 @@ def run(arguments: argparse.Namespace) -> None:
         environment = {"PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"}
         with DaskCluster(place, 2, environment) as cluster:
             settings = load(data_dir=place / "data", cluster=cluster.address, photo_timeout_s=120)
+            print("| work | photos | two processes, ms | two Dask workers, ms | more", end="")
             print(
-                "| work | photos | two processes, ms | two Dask workers, ms | more |\n|---|---|---|---|---|"
+                " | of the processor: scheduler | workers | coordinator |\n|---|---|---|---|---|---|---|---|"
             )
             with Processes(2, 120) as here, open_workers(settings) as there:
-                compare("a made-up measurement", here, there, far_tasks.simulated, range(3000))
-                compare("0.1 s of waiting", here, there, far_tasks.pause, range(100))
+                compare("a made-up measurement", cluster, here, there, far_tasks.simulated, range(3000))
+                compare("0.1 s of waiting", cluster, here, there, far_tasks.pause, range(100))
                 work = partial(measure.measure, settings=settings.without_secrets)
-                compare("measuring", here, there, work, photos, loading(settings))
+                compare("measuring", cluster, here, there, work, photos, loading(settings))
             print(
                 "\n| work, a core each | one Dask worker, ms | two, ms | times as fast |\n|---|---|---|---|"
             )

@@ -15,6 +15,14 @@ from tests.servers import free_port
 ROOT = Path(__file__).resolve().parents[1]
 
 
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+}
+"""What docs/cluster.md and compose.yaml set: Dask looks at itself less often, and at its stacks never."""
+
+
 def wait_for(port: int, seconds: float = 60) -> None:
     """Returns once somebody listens on the port of loopback."""
     deadline = time.monotonic() + seconds
@@ -36,7 +44,7 @@ class DaskCluster:
         self.place = place
         self.port = free_port()
         self.address = f"tcp://127.0.0.1:{self.port}"
-        self._environment = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
+        self._environment = os.environ | QUIET | {"PYTHONPATH": str(ROOT)} | (environment or {})
         self._count = workers
         self.start()
 
@@ -56,6 +64,8 @@ class DaskCluster:
             str(self.place),
             "--death-timeout",
             "60",
+            "--memory-limit",
+            "0",
         )
         return self._start("dask_worker", self.address, *more)
 

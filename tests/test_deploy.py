@@ -9,11 +9,12 @@ from typing import Any
 import yaml
 
 from lora_builder.settings import Settings
+from tests.far_servers import QUIET
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((ROOT / "deploy/kubernetes.yaml").read_text()))
-OTHERS = {"GRADIO_SERVER_NAME", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "REDISCLI_AUTH"}
+OTHERS = {"GRADIO_SERVER_NAME", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "REDISCLI_AUTH", *QUIET}
 
 
 def test_only_this_machine_can_open_what_compose_starts() -> None:
@@ -44,6 +45,16 @@ def test_every_variable_is_a_setting() -> None:
     for document in KUBERNETES:
         for container in document["spec"].get("template", {}).get("spec", {}).get("containers", ()):
             assert {entry["name"] for entry in container["env"]} <= known
+
+
+def test_dask_is_set_up_as_it_was_measured() -> None:
+    """The figures in docs/cluster.md hold for what it says there, and compose does the same."""
+    guide = (ROOT / "docs/cluster.md").read_text()
+    for name in ("scheduler", "dask-worker"):
+        assert COMPOSE["services"][name]["environment"] == QUIET
+    assert all(f"{name}={value}" in guide for name, value in QUIET.items())
+    worker = COMPOSE["services"]["dask-worker"]["command"]
+    assert worker[worker.index("--memory-limit") + 1] == "0" and "--memory-limit 0" in guide
 
 
 def test_nobody_is_root() -> None:

@@ -56,9 +56,12 @@ QUIET_S = 8.0
 """Silence after which the workers are asked whether they have anything in hand, seconds. Dask loses
 sight of tasks when many workers die at once (seen in 7 of 8 runs of some 40 kills)."""
 
-MOST_ITEMS, TASK_S = 32, 0.1
-"""Items that make a task of Dask's, at most, and the seconds that more than one may take: its few
-milliseconds weigh less then. More would leave workers idle at the end, and be lost with one that dies."""
+MOST_ITEMS, TASK_S = 32, 2.0
+"""Items that make a task of Dask's, at most, and the seconds that more than one may take: a task costs
+scheduler, worker and coordinator some milliseconds of the processor each."""
+
+STEADY_SHARE = 0.1
+"""A task takes at most this share of the time since a worker was last lost: no more goes with the next."""
 
 TRIES = 4
 """Times that a photo may see its Dask worker die; each is Dask's own `allowed-failures` (3) deaths."""
@@ -98,15 +101,15 @@ class Cluster:
         self._memory_mb = settings.photo_memory_mb
         self._cancelled = cancelled
         self._keys = keys
-        self._link: _Link | None = None
+        self._roster: _Roster | None = None
 
     def __enter__(self) -> Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._roster is not None:
+            self._roster.link.close()
+            self._roster = None
 
     def each(
         self,
@@ -117,8 +120,9 @@ class Cluster:
         """See Workers."""
         if not items:
             return
-        if self._link is None:
-            self._link = _Link(self._address)
+        if self._roster is None:
+            self._roster = _Roster(_Link(self._address))
+        self._roster.count()
         terms = Terms(
             secrets.token_hex(8),
             pickle.dumps(function),
@@ -128,9 +132,9 @@ class Cluster:
             self._keys,
             dict(versions()),
         )
-        crew: _Crew[Item, Result] = _Crew(self._link, terms)
+        crew: _Crew[Item, Result] = _Crew(self._roster, terms)
         try:
-            yield from Flight(crew, self._cancelled).over(iter(items))
+            yield from Flight(crew, self._cancelled).over(items)
         finally:
             crew.renew()
 
@@ -154,7 +158,9 @@ class _Link:
             raise
 
     async def _connect(self) -> Any:
-        client = Client(self.address, asynchronous=True, set_as_default=False, timeout=CONNECT_S)
+        # It would ask for the whole state of the cluster every two seconds, which nobody here reads.
+        with dask.config.set({"distributed.client.scheduler-info-interval": "1h"}):
+            client = Client(self.address, asynchronous=True, set_as_default=False, timeout=CONNECT_S)
         try:
             # A coordinator neither listens nor keeps trying: a lost scheduler ends the run.
             with dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S}s"}):
@@ -205,29 +211,79 @@ class _Link:
             self._loop.close()
 
 
+class _Roster:
+    """Who is at work: how many threads, and since when nobody was lost."""
+
+    def __init__(self, link: _Link) -> None:
+        self.link = link
+        self._known: Mapping[str, int] = {}
+        self._counting: Future[Mapping[str, int]] | None = None
+        self._counted = self._peopled = self._lost = time.monotonic()
+
+    @property
+    def threads(self) -> int:
+        return sum(self._known.values())
+
+    @property
+    def steady_s(self) -> float:
+        """For how long nobody was lost, seconds."""
+        return time.monotonic() - self._lost
+
+    def count(self) -> None:
+        """Counts at once."""
+        self._peopled = time.monotonic()
+        with contextlib.suppress(TimedOut):  # `look` counts again
+            self._note(self.link.run(self._threads(), CONNECT_S))
+
+    def look(self) -> None:
+        """Counts now and then, and waits for nothing. Raises ClusterUnavailable after a while with nobody."""
+        now = time.monotonic()
+        if self._counting is not None and self._counting.done():
+            self._note(self._counting.result())
+            self._counting = None
+        elif self._counting is None and now - self._counted > LOOK_S:
+            self._counting, self._counted = self.link.start(self._threads()), now
+        if self._known:
+            self._peopled = now
+        elif now - self._peopled > WORKERS_S:
+            raise ClusterUnavailable(
+                f"The cluster at {self.link.address} has no workers.",
+                f"Start some (`dask worker {self.link.address}`), and run again: what was done is kept.",
+            )
+
+    def _note(self, known: Mapping[str, int]) -> None:
+        if self._known.keys() - known.keys():
+            self._lost = time.monotonic()
+        self._known = known
+
+    async def _threads(self) -> Mapping[str, int]:
+        """Each worker's threads; as before where the scheduler is too busy to say."""
+        try:
+            return dict(await asyncio.wait_for(self.link.client.nthreads(), CONNECT_S))
+        except (OSError, asyncio.TimeoutError):
+            return self._known
+
+
 class _Crew(Generic[Item, Result]):
     """The cluster's workers as a flight sees them, for one function."""
 
-    def __init__(self, link: _Link, terms: Terms) -> None:
-        self._link = link
+    def __init__(self, roster: _Roster, terms: Terms) -> None:
+        self._link = roster.link
+        self._roster = roster
         self._terms = terms
         self._sent: set[Future[Any]] = set()
-        self._threads = 1
         self._item_s = TASK_S  # what an item takes, a running mean
-        self._counting: Future[int] | None = None
-        self._counted = self._peopled = time.monotonic()
         self._asking: Future[int] | None = None
         self._idle = 0  # looks in a row that found nothing in hand
-        with contextlib.suppress(TimedOut):  # `watch` counts again
-            self._threads = link.run(self._count(), CONNECT_S)
 
     @property
     def window(self) -> int:
-        return WINDOW * max(1, self._threads)
+        return WINDOW * max(1, self._roster.threads)
 
-    @property
-    def parcel(self) -> int:
-        return min(MOST_ITEMS, max(1, int(TASK_S / self._item_s)))
+    def parcel(self, left: int) -> int:
+        task_s = min(TASK_S, STEADY_SHARE * self._roster.steady_s)
+        # Towards the end ever fewer: nobody is idle while another has several in hand.
+        return max(1, min(MOST_ITEMS, int(task_s / self._item_s), left // self.window))
 
     def send(self, items: Sequence[Item]) -> Future[Any]:
         if self._link.lost:
@@ -270,37 +326,16 @@ class _Crew(Generic[Item, Result]):
     def watch(self, running: Mapping[Future[Any], Task[Item]], quiet_s: float) -> None:
         if self._link.lost:
             raise self._link.gone()
-        self._look_at_workers()
+        self._roster.look()
         if quiet_s < QUIET_S or not running:
             self._asking, self._idle = None, 0
         elif self._asking is None:
             self._asking = self._link.start(self._in_hand())
         elif self._asking.done():
-            self._idle = self._idle + 1 if self._asking.result() == 0 and self._threads else 0
+            self._idle = self._idle + 1 if self._asking.result() == 0 and self._roster.threads else 0
             self._asking = None
             if self._idle >= IDLE_LOOKS:
                 raise CrewLost
-
-    def _look_at_workers(self) -> None:
-        now = time.monotonic()
-        if self._counting is not None and self._counting.done():
-            self._threads, self._counting = self._counting.result(), None
-        elif self._counting is None and now - self._counted > LOOK_S:
-            self._counting, self._counted = self._link.start(self._count()), now
-        if self._threads:
-            self._peopled = now
-        elif now - self._peopled > WORKERS_S:
-            raise ClusterUnavailable(
-                f"The cluster at {self._link.address} has no workers.",
-                f"Start some (`dask worker {self._link.address}`), and run again: what was done is kept.",
-            )
-
-    async def _count(self) -> int:
-        """Threads of all workers; as many as before where the scheduler is too busy to say."""
-        try:
-            return sum((await asyncio.wait_for(self._link.client.nthreads(), CONNECT_S)).values())
-        except (OSError, asyncio.TimeoutError):
-            return self._threads
 
     async def _in_hand(self) -> int:
         """How many of our items the workers have in hand; -1 where they cannot be asked."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,9 +50,8 @@ class Crew(Protocol[Item, Made]):
         """How many tasks may be in flight."""
         ...
 
-    @property
-    def parcel(self) -> int:
-        """How many items make a task."""
+    def parcel(self, left: int) -> int:
+        """How many items make the next task, where so many are still to be sent."""
         ...
 
     def send(self, items: Sequence[Item]) -> Future[Any]:
@@ -84,12 +82,13 @@ class Flight(Generic[Item, Result]):
         self._crew = crew
         self._cancelled = cancelled
         self._running: dict[Future[Any], Task[Item]] = {}
+        self._sent = 0  # items that were handed over at least once
         self._again: deque[Task[Item]] = deque()
         self._streak = Streak()
         self._lost = 0  # in a row
         self._heard = time.monotonic()
 
-    def over(self, items: Iterator[Item]) -> Iterator[tuple[Item, Result | Rejected]]:
+    def over(self, items: Sequence[Item]) -> Iterator[tuple[Item, Result | Rejected]]:
         """Each item with its result, as they come."""
         while True:
             self._fill(items)
@@ -107,12 +106,13 @@ class Flight(Generic[Item, Result]):
             except CrewLost:
                 self._lose()
 
-    def _fill(self, items: Iterator[Item]) -> None:
+    def _fill(self, items: Sequence[Item]) -> None:
         while len(self._running) < self._crew.window:
             if self._again:
                 task = self._again.popleft()
-            elif parcel := list(itertools.islice(items, self._crew.parcel)):
-                task = Task(parcel)
+            elif left := len(items) - self._sent:
+                task = Task(items[self._sent : self._sent + self._crew.parcel(left)])
+                self._sent += len(task.items)
             else:
                 return
             task.since = None

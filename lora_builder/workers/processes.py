@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, Generic
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
 from lora_builder import memory
 from lora_builder.errors import WorkersFailing
@@ -24,6 +24,10 @@ from lora_builder.workers.interface import Fault, Item, Result
 
 TRIES = 2
 """A worker may die of another's fault (out of memory): its item is tried again once."""
+
+CONSTS.sleep_unit = 0.25
+"""How often Pebble's two threads look at a pool, seconds. At its own 0.1 they cost as much as the Dask
+worker around them that waits."""
 
 NO_MEMORY = "There was not enough memory for this photo."
 
@@ -75,7 +79,7 @@ class Processes:
         finished = False
         try:
             crew = _Pool(self, function, min(self._count, len(items)), warm_up, self._timeout_s)
-            yield from Flight(crew, self._cancelled).over(iter(items))
+            yield from Flight(crew, self._cancelled).over(items)
             finished = True
         finally:
             if not finished:
@@ -124,8 +128,7 @@ class _Pool(Generic[Item, Result]):
     def window(self) -> int:
         return WINDOW * self._size
 
-    @property
-    def parcel(self) -> int:
+    def parcel(self, left: int) -> int:
         return 1
 
     def send(self, items: Sequence[Item]) -> Future[Any]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -89,6 +90,18 @@ def test_workers_that_are_not_alike_are_refused(
     monkeypatch.setattr(cluster_room, "versions", lambda: ours)
     with pytest.raises(ClusterUnfit, match=r"pillow [\d.]+ for 1.0"), opened(cluster) as workers:
         list(workers.each(double, [1]))
+
+
+def test_tasks_are_small_where_workers_die_and_towards_the_end() -> None:
+    """Many photos a task while all live; one where one was just lost, and for the last ones."""
+    roster = SimpleNamespace(link=None, threads=2, steady_s=3600.0)
+    crew = cluster_room._Crew(roster, None)
+    crew._item_s = cluster_room.TASK_S / 10
+    assert [crew.parcel(left) for left in (100_000, 40, 16, 8, 3, 1)] == [10, 5, 2, 1, 1, 1]
+    crew._item_s = 1e-6
+    assert crew.parcel(100_000) == cluster_room.MOST_ITEMS
+    roster.steady_s = 0.0
+    assert crew.parcel(100_000) == 1
 
 
 def test_killed_workers_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
