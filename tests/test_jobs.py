@@ -17,6 +17,7 @@ from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 from lora_builder.store.queue import MOST_TRIES
+from tests.runs import Cancelled, as_run
 
 COLOUR: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
@@ -52,14 +53,8 @@ def wait(
 
 
 def counting(total: int) -> Run:
-    def run(
-        store: Store,
-        project: Project,
-        settings: Settings,
-        *,
-        stages: Collection[Stage],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Event]:
+    @as_run
+    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
         for stage in (Stage.INGEST, Stage.MEASURE):
             for done in range(total + 1):
                 yield Event(project.name, stage, done, total, f"{done}.jpg")
@@ -68,14 +63,8 @@ def counting(total: int) -> Run:
 
 
 def failing(error: Exception) -> Run:
-    def run(
-        store: Store,
-        project: Project,
-        settings: Settings,
-        *,
-        stages: Collection[Stage],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Event]:
+    @as_run
+    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
         yield Event(project.name, Stage.INGEST, 0, 1)
         raise error
 
@@ -87,16 +76,9 @@ class Gate:
 
     def __init__(self) -> None:
         self.entered, self.opened, self.closed = threading.Event(), threading.Event(), threading.Event()
+        self.run = as_run(self._steps)
 
-    def __call__(
-        self,
-        store: Store,
-        project: Project,
-        settings: Settings,
-        *,
-        stages: Collection[Stage],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Event]:
+    def _steps(self, project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
         try:
             yield Event(project.name, Stage.INGEST, 0, 2)
             self.entered.set()
@@ -133,14 +115,8 @@ def test_the_rate_counts_only_what_this_run_did(store: Store, settings: Settings
     now = iter([0.0, 10.0])
     gate = threading.Event()
 
-    def run(
-        store: Store,
-        project: Project,
-        settings: Settings,
-        *,
-        stages: Collection[Stage],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Event]:
+    @as_run
+    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
         yield Event(project.name, Stage.MEASURE, 90, 120)
         yield Event(project.name, Stage.MEASURE, 100, 120)
         gate.wait(5)
@@ -156,7 +132,7 @@ def test_the_rate_counts_only_what_this_run_did(store: Store, settings: Settings
 def test_one_at_a_time(store: Store, settings: Settings, tmp_path: Path) -> None:
     """The second job waits for the first and says how many are ahead."""
     gate = Gate()
-    jobs = Jobs(store, lambda _: settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate.run)
     first = jobs.start(a_project(store, tmp_path, "ann"))
     assert gate.entered.wait(5)
     second = jobs.start(a_project(store, tmp_path, "ben"))
@@ -171,7 +147,7 @@ def test_one_at_a_time(store: Store, settings: Settings, tmp_path: Path) -> None
 def test_starting_twice_is_one_job(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A double click does not run a project twice."""
     gate = Gate()
-    jobs = Jobs(store, lambda _: settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate.run)
     project = a_project(store, tmp_path)
     first = jobs.start(project)
     assert jobs.start(project) == first == jobs.latest(project.id)
@@ -183,7 +159,7 @@ def test_starting_twice_is_one_job(store: Store, settings: Settings, tmp_path: P
 def test_cancelling_stops_the_run(store: Store, settings: Settings, tmp_path: Path) -> None:
     """Cancel ends the job as cancelled, and the run is closed."""
     gate = Gate()
-    jobs = Jobs(store, lambda _: settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate.run)
     id = jobs.start(a_project(store, tmp_path))
     assert gate.entered.wait(5)
     jobs.cancel(id)
@@ -194,7 +170,7 @@ def test_cancelling_stops_the_run(store: Store, settings: Settings, tmp_path: Pa
 def test_a_waiting_job_can_be_cancelled(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A job that waits is cancelled at once and never starts."""
     gate = Gate()
-    jobs = Jobs(store, lambda _: settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate.run)
     first = jobs.start(a_project(store, tmp_path, "ann"))
     second = jobs.start(a_project(store, tmp_path, "ben"))
     jobs.cancel(second)
@@ -226,14 +202,8 @@ def test_a_cluster_that_comes_back_is_waited_for(
     """The job is tried again by itself, and says meanwhile what it waits for."""
     back = threading.Event()
 
-    def run(
-        store: Store,
-        project: Project,
-        settings: Settings,
-        *,
-        stages: Collection[Stage],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Event]:
+    @as_run
+    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
         yield Event(project.name, Stage.INGEST, 1, 1)
         if not back.is_set():
             raise LOST
@@ -273,14 +243,8 @@ def test_a_long_job_outlives_more_failures_than_are_borne_in_a_row(
     """A cluster that restarts every night fails no job that gets on in between."""
     tries = 0
 
-    def run(
-        store: Store,
-        project: Project,
-        settings: Settings,
-        *,
-        stages: Collection[Stage],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Event]:
+    @as_run
+    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
         nonlocal tries
         tries += 1
         yield Event(project.name, Stage.MEASURE, tries, 2 * MOST_TRIES)
@@ -311,14 +275,8 @@ def test_the_callers_context_reaches_the_run(store: Store, settings: Settings, t
     """Context variables of the page that started a job hold inside it."""
     seen: list[str] = []
 
-    def run(
-        store: Store,
-        project: Project,
-        settings: Settings,
-        *,
-        stages: Collection[Stage],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Event]:
+    @as_run
+    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
         seen.append(COLOUR.get())
         yield Event(project.name, Stage.INGEST, 1, 1)
 
@@ -333,7 +291,7 @@ def test_the_callers_context_reaches_the_run(store: Store, settings: Settings, t
 def test_closing_stops_everything(store: Store, settings: Settings, tmp_path: Path) -> None:
     """When the app ends, the running job is stopped and waited for."""
     gate = Gate()
-    jobs = Jobs(store, lambda _: settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate.run)
     jobs.start(a_project(store, tmp_path))
     assert gate.entered.wait(5)
     jobs.close()
@@ -343,21 +301,15 @@ def test_closing_stops_everything(store: Store, settings: Settings, tmp_path: Pa
 def test_the_queue_outlives_the_app(store: Store, settings: Settings, tmp_path: Path) -> None:
     """What ran and what waited when the app ended goes on at its next start, in the same order."""
     gate = Gate()
-    jobs = Jobs(store, lambda _: settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate.run)
     first = jobs.start(a_project(store, tmp_path, "ann"), (Stage.DECIDE,))
     assert gate.entered.wait(5)
     second = jobs.start(a_project(store, tmp_path, "ben"))
     jobs.close()
     ran: list[tuple[str, tuple[Stage, ...]]] = []
 
-    def run(
-        store: Store,
-        project: Project,
-        settings: Settings,
-        *,
-        stages: Collection[Stage],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Event]:
+    @as_run
+    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
         ran.append((project.name, tuple(stages)))
         yield Event(project.name, Stage.INGEST, 1, 1)
 
@@ -372,7 +324,7 @@ def test_the_queue_outlives_the_app(store: Store, settings: Settings, tmp_path: 
 def test_one_hurries_only_past_ones_own(store: Store, settings: Settings, tmp_path: Path) -> None:
     """A waiting job can be moved before one's others; nobody else's job moves."""
     gate = Gate()
-    jobs = Jobs(store, lambda _: settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate.run)
     names = ("running", "mine1", "theirs", "mine2")
     projects = {name: a_project(store, tmp_path, name) for name in names}
     ids = {"running": jobs.start(projects["running"])}
@@ -388,7 +340,7 @@ def test_one_hurries_only_past_ones_own(store: Store, settings: Settings, tmp_pa
 def test_a_step_alone_goes_before_whole_runs(store: Store, settings: Settings, tmp_path: Path) -> None:
     """Short jobs of higher priority do not wait behind long ones."""
     gate = Gate()
-    jobs = Jobs(store, lambda _: settings, gate)
+    jobs = Jobs(store, lambda _: settings, gate.run)
     jobs.start(a_project(store, tmp_path, "running"))
     assert gate.entered.wait(5)
     long = jobs.start(a_project(store, tmp_path, "long"))

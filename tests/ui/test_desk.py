@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,27 +15,18 @@ from lora_builder.errors import BadInput, BadSettings
 from lora_builder.jobs import Jobs
 from lora_builder.records import Event, Override, Stage
 from lora_builder.settings import Settings, load
-from lora_builder.store import Project, Store
+from lora_builder.store import Store
 from lora_builder.ui.app import build, hosted, is_local
 from lora_builder.ui.desk import Desk
 from lora_builder.ui.door import new_token
 from lora_builder.ui.intake import Upload
 from lora_builder.ui.janitor import Janitor
 from lora_builder.ui.runs import jobs_of, stamped_run
-
-
-def idle(
-    store: Store,
-    project: Project,
-    settings: Settings,
-    *,
-    stages: Collection[Stage],
-    cancelled: Callable[[], bool],
-) -> Iterator[Event]:
-    yield from ()
+from tests.runs import as_run
 
 
 def a_desk(settings: Settings, store: Store, local: bool = True) -> Desk:
+    idle = as_run(lambda *_: ())
     return Desk(settings, store, Jobs(store, lambda project: settings, idle), local)
 
 
