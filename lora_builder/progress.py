@@ -39,17 +39,16 @@ class StageProgress:
 class Snapshot:
     """A job at one moment; `version` grows with every change.
 
-    `furthest`: photos done, all stages added up, the most of any try so far. `ahead`: jobs that come
-    first. `start_at`: when it may begin, seconds since the epoch, 0 where that is now. `rate`: photos a
-    second in the present stage, and `seconds_left` of that stage, None while unknown. `error` and
-    `remedy`: sentences for people; both empty when the fault is ours, and then `state` is `failed` and
-    the traceback is in the log.
+    `ahead`: jobs that come first. `rate`: photos a second in the present stage, and `seconds_left` of that
+    stage, None while unknown. `start_at`: when it may begin, seconds since the epoch, 0 where that is now.
+    `error` and `remedy`: sentences for people; both empty when the fault is ours, and then `state` is
+    `failed` and the traceback is in the log. `furthest`: photos done, all stages added up, the most of any
+    try so far.
     """
 
     job: str
     project: str
     version: int = 0
-    furthest: int = 0
     state: State = State.QUEUED
     ahead: int = 0
     stages: tuple[StageProgress, ...] = ()
@@ -60,6 +59,7 @@ class Snapshot:
     start_at: float = 0.0
     error: str = ""
     remedy: str = ""
+    furthest: int = 0
 
     @property
     def finished(self) -> bool:
