@@ -37,6 +37,9 @@ STALE_S = 90.0
 LOOK_S = 3.0
 """How often whoever waits looks, seconds."""
 
+END_S = 10.0
+"""How long a run that ends waits for a renewal that is under way, seconds."""
+
 
 @dataclass(frozen=True)
 class Note:
@@ -113,7 +116,7 @@ class Claim:
         if self._place is None or self._renewing is None:
             return
         self._over.set()
-        self._renewing.join(LOOK_S)
+        self._renewing.join(END_S)
         if self._renewing.is_alive():
             return  # the store does not answer: the lock goes stale
         try:

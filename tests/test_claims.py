@@ -39,7 +39,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Owners say more often that they live, and are dead sooner."""
     monkeypatch.setattr("lora_builder.claims.RENEW_S", 0.2)
     monkeypatch.setattr("lora_builder.claims.LOOK_S", 0.1)
-    monkeypatch.setattr("lora_builder.claims.STALE_S", 1.0)
+    monkeypatch.setattr("lora_builder.claims.STALE_S", 3.0)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_dead_runs_lock_goes_at_once_on_its_own_machine(output: Place, silent:
     began = time.monotonic()
     with Claim(output) as ours:
         assert take(ours) == []
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 2.5
         with pytest.raises(ProjectBusy, match="taken over by a run on"):
             dead.insist()
         dead.__exit__()

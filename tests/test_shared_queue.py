@@ -153,7 +153,7 @@ def test_a_bell_is_heard_again_after_its_broker_was_gone(tmp_path: Path) -> None
     with redis(tmp_path / "redis") as server:
         bell = BrokerBell(server.url)
         rung = _heard(bell)
-        assert rung < 1.5
+        assert rung < 5
         server.kill()
         bell.ring()
         assert bell.wait(0.1)  # nobody can hear, so somebody should look
