@@ -20,6 +20,27 @@ from tests.servers import postgresql, postgresql_programs
 SHARED_PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 
 
+WAITING = (
+    *(
+        "test_claims.py",
+        "test_far.py",
+        "test_jobs.py",
+        "test_kills.py",
+        "test_queue.py",
+        "test_shared_queue.py",
+    ),
+    *("caption/test_stage.py", "workers/test_cluster.py", "workers/test_processes.py"),
+)
+"""Modules whose tests wait for servers and for processes of their own."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for a browser, a server or a process gets a second try: a machine may stall for seconds."""
+    for item in items:
+        if item.get_closest_marker("browser") or item.path.as_posix().endswith(WAITING):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture
 def photos_root() -> Path:
     """Real photos with ground truth; they are not in the repository."""

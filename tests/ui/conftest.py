@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,15 +17,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.servers import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 HOSTILE = "<img src=x onerror=alert(1)> ${alert(2)} {{value}}.png"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -51,13 +46,6 @@ def running_app(data_dir: Path, port: int, **environment: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in Chromium get a second try: on a busy machine a browser may miss a moment."""
-    for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")

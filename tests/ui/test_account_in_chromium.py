@@ -15,8 +15,9 @@ import pytest
 
 from tests.export.hub_server import TOKEN
 from tests.oidc_server import SECRET, Provider, running_provider
+from tests.servers import free_port
 
-from .conftest import CHROMIUM, ROOT, Visitor, free_port, running_app
+from .conftest import CHROMIUM, ROOT, Visitor, running_app
 
 pytestmark = pytest.mark.browser
 

@@ -21,7 +21,8 @@ from lora_builder.store import Store
 from lora_builder.ui.accounts import LOGINS_A_MINUTE
 from lora_builder.ui.door import COOKIE
 from lora_builder.ui.fence import Owners
-from tests.ui.conftest import free_port, running_app
+from tests.servers import free_port
+from tests.ui.conftest import running_app
 
 REQUESTS = 500
 

@@ -9,8 +9,9 @@ import pytest
 
 from lora_builder.places import Place
 from tests.far_servers import S3Server
+from tests.servers import free_port
 
-from .conftest import Visitor, free_port, running_app
+from .conftest import Visitor, running_app
 
 pytestmark = pytest.mark.browser
 
