@@ -1,9 +1,13 @@
-"""Runs that take no photos, in place of `pipeline.run`."""
+"""Jobs without photos: runs in place of `pipeline.run`, and a wait for how they end."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 
+from lora_builder.jobs import Jobs, Snapshot
 from lora_builder.records import Event, Stage
 from lora_builder.runner import Run
 from lora_builder.settings import Settings
@@ -21,3 +25,53 @@ def as_run(steps: Callable[[Project, Collection[Stage], Cancelled], Iterable[Eve
         yield from steps(project, stages, cancelled)
 
     return run
+
+
+def a_project(store: Store, tmp_path: Path, name: str = "ann") -> Project:
+    """A project that nobody measures."""
+    return store.project(tmp_path / name, name, tmp_path)
+
+
+def wait(
+    jobs: Jobs, id: str, until: Callable[[Snapshot], bool] = lambda s: s.finished, seconds: float = 30.0
+) -> Snapshot:
+    """The job's snapshot as soon as `until` holds; by default its last one."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        snapshot = jobs.snapshot(id)
+        assert snapshot is not None
+        if until(snapshot):
+            return snapshot
+        time.sleep(0.01)
+    raise AssertionError(f"still {snapshot}")
+
+
+def counting(total: int) -> Run:
+    """A run of two stages with so many photos."""
+
+    @as_run
+    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
+        for stage in (Stage.INGEST, Stage.MEASURE):
+            for done in range(total + 1):
+                yield Event(project.name, stage, done, total, f"{done}.jpg")
+
+    return run
+
+
+class Gate:
+    """A run that stands at its first photo until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered, self.opened, self.closed = threading.Event(), threading.Event(), threading.Event()
+        self.run = as_run(self._steps)
+
+    def _steps(self, project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
+        try:
+            yield Event(project.name, Stage.INGEST, 0, 2)
+            self.entered.set()
+            while not self.opened.wait(0.01):
+                if cancelled():
+                    break
+            yield Event(project.name, Stage.INGEST, 2, 2)
+        finally:
+            self.closed.set()

@@ -29,8 +29,8 @@ from lora_builder.store.notes import PLACE
 from lora_builder.ui.runs import jobs_of
 from lora_builder.workers import Processes
 from tests.far_servers import DaskCluster, S3Server, fresh_connection
+from tests.runs import wait
 from tests.servers import postgresql_programs, postgresql_server, redis
-from tests.test_jobs import wait
 from tests.test_pipeline import digests
 from tests.test_shared_queue import worker
 from tests.workers.tasks import tell_secrets

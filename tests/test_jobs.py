@@ -6,18 +6,18 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
 from lora_builder.errors import BadInput, BadSettings, ClusterUnavailable, ClusterUnfit, LoraBuilderError
-from lora_builder.jobs import Jobs, Run, Snapshot, State
+from lora_builder.jobs import Jobs, Run, State
 from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings
 from lora_builder.store import Project, Store
 from lora_builder.store.queue import MOST_TRIES
-from tests.runs import Cancelled, as_run
+from tests.runs import Cancelled, Gate, a_project, as_run, counting, wait
 
 COLOUR: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
@@ -35,33 +35,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lora_builder.jobs.LOOK_S", 0.05)
 
 
-def a_project(store: Store, tmp_path: Path, name: str = "ann") -> Project:
-    return store.project(tmp_path / name, name, tmp_path)
-
-
-def wait(
-    jobs: Jobs, id: str, until: Callable[[Snapshot], bool] = lambda s: s.finished, seconds: float = 10.0
-) -> Snapshot:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        snapshot = jobs.snapshot(id)
-        assert snapshot is not None
-        if until(snapshot):
-            return snapshot
-        time.sleep(0.01)
-    raise AssertionError(f"still {snapshot}")
-
-
-def counting(total: int) -> Run:
-    @as_run
-    def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
-        for stage in (Stage.INGEST, Stage.MEASURE):
-            for done in range(total + 1):
-                yield Event(project.name, stage, done, total, f"{done}.jpg")
-
-    return run
-
-
 def failing(error: Exception) -> Run:
     @as_run
     def run(project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
@@ -69,25 +42,6 @@ def failing(error: Exception) -> Run:
         raise error
 
     return run
-
-
-class Gate:
-    """A run that stands at its first photo until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered, self.opened, self.closed = threading.Event(), threading.Event(), threading.Event()
-        self.run = as_run(self._steps)
-
-    def _steps(self, project: Project, stages: Collection[Stage], cancelled: Cancelled) -> Iterator[Event]:
-        try:
-            yield Event(project.name, Stage.INGEST, 0, 2)
-            self.entered.set()
-            while not self.opened.wait(0.01):
-                if cancelled():
-                    break
-            yield Event(project.name, Stage.INGEST, 2, 2)
-        finally:
-            self.closed.set()
 
 
 def test_a_run_ends_with_every_stage_counted(store: Store, settings: Settings, tmp_path: Path) -> None:
@@ -134,7 +88,7 @@ def test_one_at_a_time(store: Store, settings: Settings, tmp_path: Path) -> None
     gate = Gate()
     jobs = Jobs(store, lambda _: settings, gate.run)
     first = jobs.start(a_project(store, tmp_path, "ann"))
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(30)
     second = jobs.start(a_project(store, tmp_path, "ben"))
     waiting = jobs.snapshot(second)
     assert waiting is not None
@@ -161,10 +115,10 @@ def test_cancelling_stops_the_run(store: Store, settings: Settings, tmp_path: Pa
     gate = Gate()
     jobs = Jobs(store, lambda _: settings, gate.run)
     id = jobs.start(a_project(store, tmp_path))
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(30)
     jobs.cancel(id)
     assert wait(jobs, id).state is State.CANCELLED
-    assert gate.closed.wait(5)
+    assert gate.closed.wait(30)
 
 
 def test_a_waiting_job_can_be_cancelled(store: Store, settings: Settings, tmp_path: Path) -> None:
@@ -293,7 +247,7 @@ def test_closing_stops_everything(store: Store, settings: Settings, tmp_path: Pa
     gate = Gate()
     jobs = Jobs(store, lambda _: settings, gate.run)
     jobs.start(a_project(store, tmp_path))
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(30)
     jobs.close()
     assert gate.closed.is_set()
 
@@ -303,7 +257,7 @@ def test_the_queue_outlives_the_app(store: Store, settings: Settings, tmp_path: 
     gate = Gate()
     jobs = Jobs(store, lambda _: settings, gate.run)
     first = jobs.start(a_project(store, tmp_path, "ann"), (Stage.DECIDE,))
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(30)
     second = jobs.start(a_project(store, tmp_path, "ben"))
     jobs.close()
     ran: list[tuple[str, tuple[Stage, ...]]] = []
@@ -328,7 +282,7 @@ def test_one_hurries_only_past_ones_own(store: Store, settings: Settings, tmp_pa
     names = ("running", "mine1", "theirs", "mine2")
     projects = {name: a_project(store, tmp_path, name) for name in names}
     ids = {"running": jobs.start(projects["running"])}
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(30)
     ids |= {name: jobs.start(projects[name]) for name in names[1:]}
     jobs.hurry(ids["mine2"], {projects["mine1"].id, projects["mine2"].id})
     assert [job.id for job in store.queue.waiting()] == [ids[n] for n in ("mine2", "theirs", "mine1")]
@@ -342,7 +296,7 @@ def test_a_step_alone_goes_before_whole_runs(store: Store, settings: Settings, t
     gate = Gate()
     jobs = Jobs(store, lambda _: settings, gate.run)
     jobs.start(a_project(store, tmp_path, "running"))
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(30)
     long = jobs.start(a_project(store, tmp_path, "long"))
     short = jobs.start(a_project(store, tmp_path, "short"), (Stage.DECIDE,), priority=1)
     assert [job.id for job in store.queue.waiting()] == [short, long]

@@ -23,8 +23,8 @@ from lora_builder.records import Event, Stage
 from lora_builder.settings import Settings, load
 from lora_builder.store import Project, Store
 from lora_builder.ui.runs import jobs_of
+from tests.runs import Gate, a_project, counting, wait
 from tests.servers import PostgreSQL, Redis, postgresql_programs, postgresql_server, redis
-from tests.test_jobs import Gate, a_project, counting, wait
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,10 +65,10 @@ def test_a_job_is_seen_and_stopped_from_another_process(
 ) -> None:
     """Whichever process answers the page, it shows the bars of the one that works, and can stop it."""
     gate = Gate()
-    works, answers = (Jobs(store, lambda _: settings, gate, lease_s=5.0) for store in two)
+    works, answers = (Jobs(store, lambda _: settings, gate.run, lease_s=5.0) for store in two)
     project = a_project(two[0], tmp_path)
     id = works.start(project)
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(30)
 
     def seen() -> Snapshot:
         snapshot = answers.snapshot(id)
