@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import far_tasks
+import numpy as np
 import psutil
 from memory import made_photos
 
@@ -45,26 +46,22 @@ def compare(
     """A line: milliseconds a photo here and there, alternating so that both see the same machine, and what
     the cluster's own parts took of the processor, which is no part of what a photo needs."""
     parts = [[cluster.scheduler.pid], [worker.pid for worker in cluster.workers], [os.getpid()]]
+    here, there, spent = [], [], np.zeros(len(parts))
     for workers in (two, far):
         seconds(workers, function, items[:8], load)
-    here, there, spent = [], [], [0.0] * len(parts)
     for _ in range(ROUNDS):
         here.append(seconds(two, function, items, load))
-        before = [processor_s(part) for part in parts]
+        spent -= processor_s(parts)
         there.append(seconds(far, function, items, load))
-        after = [processor_s(part) for part in parts]
-        spent = [
-            sum(column)
-            for column in zip(spent, (b - a for a, b in zip(before, after, strict=True)), strict=True)
-        ]
-    a, b = (1000 * statistics.median(rounds) / len(items) for rounds in (here, there))
+        spent += processor_s(parts)
+    near, away = (1000 * statistics.median(rounds) / len(items) for rounds in (here, there))
     own = " | ".join(f"{1000 * part / ROUNDS / len(items):.2f}" for part in spent)
-    print(f"| {name} | {len(items)} | {a:.2f} | {b:.2f} | {b - a:.2f} | {own} |", flush=True)
+    print(f"| {name} | {len(items)} | {near:.2f} | {away:.2f} | {away - near:.2f} | {own} |", flush=True)
 
 
-def processor_s(pids: Sequence[int]) -> float:
-    """What these processes have taken of the processor, without their children, seconds."""
-    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+def processor_s(parts: Sequence[Sequence[int]]) -> np.ndarray:
+    """What the processes of each part have taken of the processor, without their children, seconds."""
+    return np.array([sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids) for pids in parts])
 
 
 def photos_of(arguments: argparse.Namespace, place: Path) -> list[Photo]:

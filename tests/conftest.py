@@ -19,17 +19,16 @@ from tests.servers import postgresql, postgresql_programs
 
 SHARED_PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 
-
 WAITING = (
-    *(
-        "test_claims.py",
-        "test_far.py",
-        "test_jobs.py",
-        "test_kills.py",
-        "test_queue.py",
-        "test_shared_queue.py",
-    ),
-    *("caption/test_stage.py", "workers/test_cluster.py", "workers/test_processes.py"),
+    "caption/test_stage.py",
+    "test_claims.py",
+    "test_far.py",
+    "test_jobs.py",
+    "test_kills.py",
+    "test_queue.py",
+    "test_shared_queue.py",
+    "workers/test_cluster.py",
+    "workers/test_processes.py",
 )
 """Modules whose tests wait for servers and for processes of their own."""
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from lora_builder import places
-from tests.servers import free_port
+from tests.servers import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,17 +19,6 @@ QUIET = {
     "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
 }
 """What docs/cluster.md and compose.yaml set: Dask looks at itself less often, and at its stacks never."""
-
-
-def wait_for(port: int, seconds: float = 60) -> None:
-    """Returns once somebody listens on the port of loopback."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"Nobody listens on port {port}.")
 
 
 class DaskCluster:

@@ -32,6 +32,14 @@ def a_project(store: Store, tmp_path: Path, name: str = "ann") -> Project:
     return store.project(tmp_path / name, name, tmp_path)
 
 
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Returns once the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+
+
 def wait(
     jobs: Jobs, id: str, until: Callable[[Snapshot], bool] = lambda s: s.finished, seconds: float = 30.0
 ) -> Snapshot:

@@ -16,6 +16,7 @@ from lora_builder import who
 from lora_builder.records import Stage
 from lora_builder.store import QueuedJob, Store
 from lora_builder.store.queue import MOST_TRIES, Told
+from tests.runs import until
 
 LEASE_S = 60.0
 DONE = {"version": 1, "stages": [], "photo": "", "rate": None, "seconds_left": None, "message": ""}
@@ -35,14 +36,9 @@ def taken(store: Store, worker: str, lease_s: float = LEASE_S) -> QueuedJob:
 
 def waited_for(store: Store, job: QueuedJob) -> float:
     """Takes the job as soon as the queue gives it, and says when it did, seconds since the epoch."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        found = store.queue.take("one", LEASE_S)
-        if found is not None:
-            assert found.id == job.id
-            return time.time()
-        time.sleep(0.02)
-    raise AssertionError("the queue never gave the job")
+    until(lambda: store.queue.due("one", LEASE_S))
+    assert taken(store, "one").id == job.id
+    return time.time()
 
 
 def test_a_hundred_jobs_of_ten_users_run_in_order_and_none_twice(store: Store) -> None:

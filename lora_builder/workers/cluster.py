@@ -230,8 +230,9 @@ class _Roster:
         return time.monotonic() - self._lost
 
     def count(self) -> None:
-        """Counts at once."""
-        self._peopled = time.monotonic()
+        """Counts at once; a look that is still under way would tell of an earlier moment."""
+        self._counting, self._counted = None, time.monotonic()
+        self._peopled = self._counted
         with contextlib.suppress(TimedOut):  # `look` counts again
             self._note(self.link.run(self._threads(), CONNECT_S))
 

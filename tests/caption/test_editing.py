@@ -87,9 +87,9 @@ def test_a_replacement_without_its_group_is_a_sentence(put: str) -> None:
 def test_a_catastrophic_pattern_costs_nothing(evil: str) -> None:
     """Patterns that hang backtracking engines for years run over 1,000 captions in moments."""
     texts = [Text(str(n), "a" * 200 + "!") for n in range(1000)]
-    began = time.process_time()
+    begin = time.perf_counter()
     preview(texts, Replace(evil, "x", pattern=True))
-    assert time.process_time() - began < 2.5
+    assert time.perf_counter() - begin < 2.5
 
 
 def test_what_takes_too_long_is_given_up() -> None:

@@ -236,7 +236,7 @@ def test_limits_are_kept(server: Unruly, store: Store, tasks: list[CaptionTask],
 
 
 @pytest.mark.parametrize("fault", ["slow", "drip"])
-def test_cancel_ends_soon_and_keeps_what_came(
+def test_cancel_ends_within_a_second_and_keeps_what_came(
     server: Unruly, store: Store, tasks: list[CaptionTask], tmp_path: Path, fault: str
 ) -> None:
     """However the server hangs, stop means stop; the captions that arrived are there."""
@@ -249,7 +249,7 @@ def test_cancel_ends_soon_and_keeps_what_came(
                 time.sleep(0.5)
                 stopped = time.monotonic()
                 stop.set()
-    assert time.monotonic() - stopped < 5
+    assert time.monotonic() - stopped < 1.5
     assert len(store.captions.all(P)) == 1
     assert threading.active_count() < 8
 
@@ -262,7 +262,7 @@ def test_a_deadline_ends_a_drip_feed(
     started = time.monotonic()
     (entry,) = run(store, tasks[:1], settings_for(server, tmp_path, caption_timeout_s=1.0)).values()
     assert entry.text == GOOD and outcomes(store) == ["timeout", "ok"]
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 6
 
 
 def test_a_redirect_sends_the_photo_nowhere(
